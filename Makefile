@@ -1,0 +1,59 @@
+# Every target sets up what it needs, once. `make` alone lists them.
+PYTHON ?= python3
+PORT ?= 5000
+
+VENV := .venv
+READY := $(VENV)/.ready
+# The pipeline's commands call `python`: it must be the environment's.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+unexport PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all lint verify dashboard report clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  PYTHON=python3.12 make setup    choose the Python (3.11 to 3.13)"
+	@echo "  make run PRESET=cifar10-paper   choose another experiment (see presets/)"
+	@echo "  make dashboard PORT=5001        choose another port"
+
+setup: $(READY) ## make .venv with the pinned packages (once)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("resgrid needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Try: PYTHON=python3.12 make setup" % v)'
+	@echo "setting up .venv: some minutes and 7 GB, once"
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY) ## run the whole pipeline: train what is stale, evaluate, report
+	@python -m pipeline.preset $(PRESET)
+	@dvc repro
+	@echo "the report is reports/index.html; browse the runs with: make dashboard"
+
+test: $(READY) lint ## lint, types, import contract and the tests
+	@python -m pytest -m "not slow and not gpu"
+
+test-all: $(READY) lint ## the same with the slow tests
+	@python -m pytest -m "not gpu"
+
+lint: $(READY) ## style, types and the import contract
+	@ruff check --quiet .
+	@ruff format --quiet --check .
+	@basedpyright
+	@lint-imports --no-logo
+
+verify: $(READY) ## compare this machine's results with the committed ones
+	@python -m pipeline.verify
+
+dashboard: $(READY) ## browse the runs in MLflow
+	@python -m pipeline.dashboard --port $(PORT)
+
+report: $(READY) ## write the report again from the results at hand
+	@dvc repro --single-item --force report
+
+clean: ## remove the environment and the tools' caches; data, runs and tracking stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache src/*.egg-info
+	find pipeline src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

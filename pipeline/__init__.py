@@ -1,0 +1,1 @@
+"""The pipeline: one thin file per DVC stage, and the commands around them."""

@@ -1,0 +1,26 @@
+"""Pipeline stage `evaluate`: one trained cell on the test split."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resgrid.cells import Cell
+from resgrid.config import load_config
+from resgrid.terminal import run_command
+
+
+def evaluate(
+    network: Annotated[str, typer.Option(help="Network name, such as plain20 or resnet56-A.")],
+    seed: Annotated[int, typer.Option(help="Seed of the trained cell.")],
+) -> None:
+    """Test one trained cell: errors, confusion matrix and logits under runs/<network>-<seed>."""
+    cell, config = Cell(network, seed), load_config()
+    from resgrid.evaluation.evaluate import evaluate_cell  # imports torch: mistakes above are answered at once
+
+    evaluate_cell(cell, config.evaluate, config.augment)
+
+
+if __name__ == "__main__":
+    run_command(evaluate)

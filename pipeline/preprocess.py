@@ -1,0 +1,17 @@
+"""DVC stage `preprocess`: from `data/raw` to split arrays, statistics and a sample sheet in `data/prepared`."""
+
+from __future__ import annotations
+
+from resgrid.config import load_config
+from resgrid.data.prepare import prepare
+from resgrid.terminal import run_command
+
+
+def preprocess() -> None:
+    """Decode the raw files, split them, and write arrays, statistics and a sample sheet to data/prepared."""
+    config = load_config()
+    prepare(config.data, config.split)
+
+
+if __name__ == "__main__":
+    run_command(preprocess)

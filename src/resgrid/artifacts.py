@@ -1,0 +1,276 @@
+"""The typed records and file names that pass between pipeline stages: where each file is and what is in it.
+
+Everything that DVC hashes between `download` and `evaluate` is a function of the stage's inputs. Times, hosts and
+run ids live in a `RunRecord`, which DVC doesn't see (`RECORDS`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from resgrid.cells import Cell
+
+RAW = Path("data/raw")
+PREPARED = Path("data/prepared")
+RUNS = Path("runs")
+REPORTS = Path("reports")
+SPLITS = ("train", "val", "test")
+
+CURVE_COLUMNS = ("step", "epoch", "lr", "train/loss", "train/error", "val/loss", "val/error")
+
+
+def state_folder() -> Path:
+    """The folder for what must outlive a run but is no result: checkpoints for resuming and run records.
+
+    `.resgrid` in the working folder, unless the environment variable `RESGRID_STATE` names another.
+    """
+    return Path(os.environ.get("RESGRID_STATE", ".resgrid"))
+
+
+class _Record(BaseModel):
+    """A record that is written as JSON, in the same bytes for the same content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def write(self, path: Path) -> None:
+        text = json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
+        write_whole(path, (text + "\n").encode())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        return cls.model_validate_json(path.read_bytes())
+
+
+class DatasetCard(_Record):
+    """`data/prepared/card.json`: what the prepared arrays are.
+
+    Attributes:
+        name: the data set's key in `params.yaml`.
+        label: what people call it ("CIFAR-10", "CIFAR-10 (JPEG)").
+        note: what a reader must know before comparing numbers (lossy re-encoding, an own split), or empty.
+        shape: channels, height, width of an image.
+        classes: class names; a label is an index into them.
+        counts: images in each split.
+        channel_mean: of the training part, on pixels scaled to [0, 1], per channel.
+        channel_std: likewise.
+        sha256: of each file under `data/prepared`, by its path there.
+    """
+
+    name: str
+    label: str
+    note: str
+    shape: tuple[int, int, int]
+    classes: list[str]
+    counts: dict[str, int]
+    channel_mean: list[float]
+    channel_std: list[float]
+    sha256: dict[str, str]
+
+    @property
+    def data_hash(self) -> str:
+        """One hash over all prepared files: the identity of the data in every run."""
+        return sha256_of_text(json.dumps(self.sha256, sort_keys=True))
+
+
+class TrainMetrics(_Record):
+    """`runs/<cell>/metrics.json`: how the training ended. Errors in percent, losses in nats per image.
+
+    Attributes:
+        parameters: trainable weights.
+        train_error: of the final weights on every training image once, without augmentation.
+        val_error: of the final weights.
+        selected_step: the validated step with the lowest validation error (the earliest of equals).
+        selected_val_error: the validation error there; `selected.safetensors` holds these weights.
+        precision: what was computed with: `32` or `bf16`.
+        fingerprint: of the cell: its parameters, code and data (SHA-256).
+    """
+
+    network: str
+    seed: int
+    parameters: int
+    steps: int
+    epochs: float
+    train_loss: float
+    train_error: float
+    val_loss: float
+    val_error: float
+    selected_step: int
+    selected_val_error: float
+    precision: str
+    fingerprint: str
+
+
+class TestMetrics(_Record):
+    """`runs/<cell>/evaluation.json`: the test results. Errors in percent, losses in nats per image.
+
+    Attributes:
+        test_error: of the final weights: the number to quote.
+        selected_test_error: of the weights with the lowest validation error.
+        per_class_error: of the final weights, by class name.
+        images: size of the test set.
+    """
+
+    __test__ = False  # not a test class, whatever pytest makes of the name
+
+    test_loss: float
+    test_error: float
+    selected_test_error: float
+    per_class_error: dict[str, float]
+    images: int
+
+
+class StageRecord(_Record):
+    """One execution of a stage for a cell: what is true of that occasion alone.
+
+    Attributes:
+        started: ISO 8601, UTC.
+        seconds: wall time of the whole stage.
+        images_per_second: of the training loop; None for evaluation.
+        resumed_from: steps at which checkpoints were taken up; empty for an uninterrupted run.
+        commit: of the repository, with `-dirty` if files differed from it; None outside a git repository.
+        hardware: processor or accelerator, in words.
+        devices: processes that computed, one for each device.
+        versions: of Python and the packages that compute.
+    """
+
+    started: str
+    seconds: float
+    images_per_second: float | None
+    resumed_from: list[int]
+    commit: str | None
+    host: str
+    hardware: str
+    devices: int
+    threads: int
+    precision: str
+    versions: dict[str, str]
+
+
+class RunRecord(_Record):
+    """`<state>/records/<cell>-<fingerprint>.json`: the lineage of a cell's numbers, which DVC doesn't hash.
+
+    Attributes:
+        run_id: of the MLflow run; None where tracking was off.
+        tracking_uri: where that run is.
+    """
+
+    cell: str
+    fingerprint: str
+    run_id: str | None
+    tracking_uri: str | None
+    train: StageRecord | None = None
+    evaluate: StageRecord | None = None
+
+
+@dataclass(frozen=True)
+class PreparedPaths:
+    """The files under `data/prepared`."""
+
+    root: Path = PREPARED
+
+    @property
+    def card(self) -> Path:
+        return self.root / "card.json"
+
+    @property
+    def mean_image(self) -> Path:
+        """float32 (C, H, W): the mean training image on pixels scaled to [0, 1]."""
+        return self.root / "mean_image.npy"
+
+    @property
+    def samples(self) -> Path:
+        return self.root / "samples.png"
+
+    def images(self, split: str) -> Path:
+        """uint8 (N, C, H, W)."""
+        return self.root / split / "images.npy"
+
+    def labels(self, split: str) -> Path:
+        """int64 (N,)."""
+        return self.root / split / "labels.npy"
+
+
+@dataclass(frozen=True)
+class CellPaths:
+    """The files of one cell, under `runs/<network>-<seed>`."""
+
+    cell: Cell
+    runs: Path = RUNS
+
+    @property
+    def root(self) -> Path:
+        return self.runs / self.cell.name
+
+    @property
+    def weights(self) -> Path:
+        """The final weights."""
+        return self.root / "weights.safetensors"
+
+    @property
+    def selected(self) -> Path:
+        """The weights at the lowest validation error."""
+        return self.root / "selected.safetensors"
+
+    @property
+    def curve(self) -> Path:
+        """`CURVE_COLUMNS`, one row for each validation."""
+        return self.root / "curve.csv"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.json"
+
+    @property
+    def logits(self) -> Path:
+        """float32 (test images, classes), of the final weights, in the order of the test split."""
+        return self.root / "logits.npy"
+
+    @property
+    def confusion(self) -> Path:
+        """`actual,predicted`: class names, one row for each test image."""
+        return self.root / "confusion.csv"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.root / "evaluation.json"
+
+
+def record_path(cell: Cell, fingerprint: str) -> Path:
+    return state_folder() / "records" / f"{cell.name}-{fingerprint[:16]}.json"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: beside its place first, then by rename.
+
+    Raises:
+        OSError: with the path in it: the folder is read-only, the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sha256_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_of_files(root: Path, paths: Iterable[Path]) -> dict[str, str]:
+    """The SHA-256 of each file, by its path below `root`."""
+    return {path.relative_to(root).as_posix(): sha256_of_file(path) for path in sorted(paths)}

@@ -1,0 +1,337 @@
+"""The configuration: frozen, typed models of `params.yaml`, checked as a whole when it is loaded.
+
+Every mistake is reported at once, each with its place, its value and what is allowed. A function deeper in the
+library gets the part that it needs (an `OptimizerConfig`, say), never the whole.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from resgrid.cells import Cell, grid, parse_network
+
+PARAMS_FILE = Path("params.yaml")
+
+DatasetName = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "imagefolder"]
+NetworkName = str
+Percent = Annotated[float, Field(gt=0, le=100)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ConfigError(ValueError):
+    """`params.yaml` can't be used; the message lists every mistake."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DataConfig(_Section):
+    """Which images, and where they come from.
+
+    Attributes:
+        name: one of the known data sets, or `imagefolder` for `train/<class>/*`, `test|val/<class>/*`.
+        label: what the report calls the data; by default the data set's usual name.
+        source: a mirror's address, a local folder or (imagefolder) an archive; by default the published addresses.
+        sha256: checksums by file name: needed for an `imagefolder` archive that is downloaded; elsewhere they
+            override the published ones.
+        image_size: height and width in pixels to which `imagefolder` images are resized; others keep their own.
+    """
+
+    name: DatasetName
+    label: str | None = None
+    source: str | None = None
+    sha256: dict[str, Sha256] = {}
+    image_size: Annotated[int, Field(ge=8, le=1024)] | None = None
+
+    @model_validator(mode="after")
+    def _imagefolder_needs_a_place(self) -> Self:
+        if self.name == "imagefolder" and self.source is None:
+            raise ValueError("source: None: the data set 'imagefolder' needs a folder, an archive or an address here")
+        if self.name != "imagefolder" and self.image_size is not None:
+            raise ValueError(
+                f"image_size: {self.image_size}: only 'imagefolder' resizes; {self.name!r} keeps its own size"
+            )
+        return self
+
+
+class SplitConfig(_Section):
+    """How the images are divided. Counts are images, stratified by class.
+
+    Attributes:
+        val: images taken out of the training images for validation.
+        test: images taken out for the test, for data that come without a test split (digits); else None.
+        seed: of the division, the same for every cell of the grid.
+    """
+
+    val: Annotated[int, Field(ge=1)]
+    test: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class GridConfig(_Section):
+    """The cells of the study: every network with every seed."""
+
+    network: Annotated[list[NetworkName], Field(min_length=1)]
+    seed: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+    @field_validator("network")
+    @classmethod
+    def _networks_are_known(cls, names: list[str]) -> list[str]:
+        mistakes: list[str] = []
+        for index, name in enumerate(names):
+            try:
+                parse_network(name)
+            except ValueError as error:
+                mistakes.append(f"[{index}]: {error}")
+            if name in names[:index]:
+                mistakes.append(f"[{index}]: {name!r} stands twice; each network is listed once")
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        return names
+
+    @field_validator("seed")
+    @classmethod
+    def _seeds_are_unique(cls, seeds: list[int]) -> list[int]:
+        for index, seed in enumerate(seeds):
+            if seed in seeds[:index]:
+                raise ValueError(f"[{index}]: {seed} stands twice; each seed is listed once")
+        return seeds
+
+    @property
+    def cells(self) -> list[Cell]:
+        return grid(self.network, self.seed)
+
+
+class AugmentConfig(_Section):
+    """What is done to the training images (paper, section 4.2). Test images are normalised only.
+
+    Attributes:
+        normalize: subtract the mean image (`per_pixel_mean`, the paper's), or the mean of each channel and divide
+            by its deviation (`channel`). Both come from the training part alone, on pixels scaled to [0, 1].
+        pad: zeros put on each side before a random crop of the original size, in pixels.
+        flip: mirror each image with probability 1/2. Not for digits, which have a handedness.
+    """
+
+    normalize: Literal["per_pixel_mean", "channel"]
+    pad: Annotated[int, Field(ge=0, le=64)]
+    flip: bool
+
+
+class OptimizerConfig(_Section):
+    """Stochastic gradient descent with momentum."""
+
+    lr: Annotated[float, Field(gt=0)]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class WarmupConfig(_Section):
+    """The low rate at which very deep networks start (paper, section 4.2: depth 110).
+
+    Attributes:
+        from_depth: networks of this depth and deeper warm up, others don't.
+        lr: the rate until the warm-up ends.
+        until_train_error: percent; the warm-up ends when the training error over the last `window` steps is below it.
+        window: steps over which the training error is averaged, and between two looks at it.
+    """
+
+    from_depth: Annotated[int, Field(ge=8)]
+    lr: Annotated[float, Field(gt=0)]
+    until_train_error: Percent
+    window: Annotated[int, Field(ge=1)]
+
+
+class ScheduleConfig(_Section):
+    """The learning rate by step.
+
+    Attributes:
+        milestones: steps at which the rate is multiplied by `gamma`.
+        warmup: None for none.
+    """
+
+    milestones: list[Annotated[int, Field(ge=1)]]
+    gamma: Annotated[float, Field(gt=0, lt=1)]
+    warmup: WarmupConfig | None = None
+
+    @field_validator("milestones")
+    @classmethod
+    def _milestones_grow(cls, milestones: list[int]) -> list[int]:
+        for index in range(1, len(milestones)):
+            if milestones[index] <= milestones[index - 1]:
+                raise ValueError(
+                    f"[{index}]: {milestones[index]} comes after {milestones[index - 1]}; milestones must grow"
+                )
+        return milestones
+
+
+class TrainConfig(_Section):
+    """The training loop.
+
+    Attributes:
+        max_steps: optimiser steps; the unit of the schedule, as in the paper.
+        batch_size: images in one step, over all devices together.
+        val_every: steps between two validations; each gives a row of `curve.csv`.
+        precision: `32`, `bf16`, or `auto` (bf16 where the hardware computes it in silicon, else 32).
+        devices: `auto` for every GPU of the machine or else one CPU process; or a number of processes.
+        num_nodes: machines of a multi-node run, started by torchrun or Slurm.
+        threads: CPU threads of each process. They change the order of sums, so they are part of the experiment.
+        sync_batchnorm: batch norm over the global batch instead of each device's part.
+        deterministic: use deterministic algorithms only.
+        compile: run the network through `torch.compile`.
+        checkpoint_every: steps between two checkpoints for resuming a killed run.
+    """
+
+    max_steps: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=2)]
+    val_every: Annotated[int, Field(ge=1)]
+    precision: Literal["auto", "32", "bf16"]
+    devices: Literal["auto"] | Annotated[int, Field(ge=1)]
+    num_nodes: Annotated[int, Field(ge=1)] = 1
+    threads: Annotated[int, Field(ge=1, le=512)]
+    sync_batchnorm: bool = False
+    deterministic: bool = True
+    compile: bool = False
+    checkpoint_every: Annotated[int, Field(ge=1)]
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _without_quotes(cls, value: object) -> object:
+        """`dvc exp run -S train.precision=32` writes a number."""
+        return str(value) if value == 32 else value
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        if self.max_steps % self.val_every:
+            raise ValueError(
+                f"val_every: {self.val_every}: must divide max_steps, {self.max_steps}, "
+                "so that the last step is validated"
+            )
+        if self.devices != "auto" and self.batch_size % (self.devices * self.num_nodes):
+            raise ValueError(
+                f"batch_size: {self.batch_size}: must divide evenly over "
+                f"{self.devices} devices × {self.num_nodes} nodes"
+            )
+        return self
+
+
+class EvaluateConfig(_Section):
+    """Evaluation, which runs on one device.
+
+    Attributes:
+        batch_size: images at once; no effect on what is measured beyond rounding.
+        threads: CPU threads, a part of the experiment as in training.
+    """
+
+    batch_size: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1, le=512)]
+
+
+class Config(_Section):
+    """All of `params.yaml`."""
+
+    preset: str
+    data: DataConfig
+    split: SplitConfig
+    grid: GridConfig
+    augment: AugmentConfig
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    train: TrainConfig
+    evaluate: EvaluateConfig
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        mistakes: list[str] = []
+        for index, milestone in enumerate(self.schedule.milestones):
+            if milestone >= self.train.max_steps:
+                mistakes.append(
+                    f"schedule.milestones[{index}]: {milestone}: must be below train.max_steps, {self.train.max_steps}"
+                )
+        warmup = self.schedule.warmup
+        if warmup is not None and warmup.lr >= self.optimizer.lr:
+            mistakes.append(f"schedule.warmup.lr: {warmup.lr}: must be below optimizer.lr, {self.optimizer.lr}")
+        if self.data.name == "digits" and self.split.test is None:
+            mistakes.append("split.test: None: digits come without a test split; give the number of images to take out")
+        if self.data.name != "digits" and self.split.test is not None:
+            mistakes.append(
+                f"split.test: {self.split.test}: {self.data.name!r} brings its own test split; allowed is null"
+            )
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        return self
+
+
+def load_config(path: Path = PARAMS_FILE) -> Config:
+    """Read and check `params.yaml`.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML, or holds values that are not allowed; all of them are listed.
+    """
+    return check_params(read_params(path), path)
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """The file's plain values, read as YAML 1.2, as DVC reads them.
+
+    Raises:
+        ConfigError: the file is missing or is no YAML mapping.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such file; run from the repository's root, or `make run PRESET=digits`"
+        ) from None
+    except YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: holds {type(values).__name__}, not a mapping of sections")
+    return values
+
+
+def check_params(values: dict[str, Any], path: Path) -> Config:
+    """Turn plain values into a `Config`; `path` is named in the messages.
+
+    Raises:
+        ConfigError: with one line for each mistake: place, value, what is allowed.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        mistakes = [line for details in error.errors() for line in _mistakes(dict(details))]
+        count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
+        raise ConfigError("\n".join([f"{path}: {count}", *(f"  {line}" for line in mistakes)])) from None
+
+
+def _mistakes(details: dict[str, Any]) -> list[str]:
+    """One pydantic error as lines of `place: value: what is allowed`."""
+    place = _place(details["loc"])
+    if details["type"] == "value_error":
+        # Our own validators: each line of the message begins at, or below, the place.
+        separators = {True: "", False: "." if place else ""}
+        lines = str(details["ctx"]["error"]).splitlines()
+        return [f"{place}{separators[line.startswith('[')]}{line}" for line in lines]
+    if details["type"] == "missing":
+        return [f"{place}: is missing"]
+    if details["type"] == "extra_forbidden":
+        return [f"{place}: {details['input']!r}: no such parameter"]
+    message = details["msg"].removeprefix("Input ")
+    return [f"{place}: {details['input']!r}: {message}"]
+
+
+def _place(location: tuple[str | int, ...]) -> str:
+    """`("grid", "network", 2)` as `grid.network[2]`."""
+    place = ""
+    for part in location:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif not (part.startswith(("literal[", "constrained-", "function-")) or part == "int"):
+            # pydantic adds the branch of a union to the place, such as "literal['auto']", which no reader has written.
+            place += f".{part}" if place else part
+    return place

@@ -1,0 +1,1 @@
+"""The data: fetch and verify, decode, split, and read access."""

@@ -1,0 +1,89 @@
+"""Images in memory on the computing device: cropped, flipped and normalised there, a whole batch at once."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resgrid.artifacts import DatasetCard, PreparedPaths
+from resgrid.data.batches import Batch
+from resgrid.data.store import open_split, read_mean_image
+
+
+class DeviceImages:
+    """A split's images as uint8 on a device, and the batches made of them.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        labels: int64 (N,).
+        mean: subtracted from pixels scaled to [0, 1]: the mean image (C, H, W) or one value per channel (C, 1, 1).
+        std: (C, 1, 1) to divide by afterwards, or None.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.ndarray | None) -> None:
+        channels, height, width = images.shape[1:]
+        # Channels last: a crop is one gather of whole pixels, and the result has the layout that convolutions want.
+        self._images = torch.from_numpy(images.transpose(0, 2, 3, 1).copy())
+        self._labels = torch.from_numpy(labels.copy())
+        full_mean = np.broadcast_to(mean, (channels, height, width)).transpose(1, 2, 0)
+        self._mean = torch.from_numpy(np.array(full_mean, dtype=np.float32, order="C"))
+        scale = np.full(channels, 1.0) if std is None else 1.0 / std.reshape(channels)
+        self._scale = torch.from_numpy(scale.astype(np.float32))
+        self._rows, self._columns = torch.arange(height), torch.arange(width)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @property
+    def device(self) -> torch.device:
+        return self._images.device
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (N,)."""
+        return self._labels
+
+    def to(self, device: torch.device) -> Self:
+        for name in ("_images", "_labels", "_mean", "_scale", "_rows", "_columns"):
+            setattr(self, name, getattr(self, name).to(device))
+        return self
+
+    def plain(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images (b, C, H, W), float32 in channels-last layout, and labels (b,); indices (b,)."""
+        pixels = self._images[indices].float() / 255.0
+        return ((pixels - self._mean) * self._scale).permute(0, 3, 1, 2), self._labels[indices]
+
+    def augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Normalised crops (b, C, H, W), float32 in channels-last layout, and labels (b,).
+
+        As in the paper, the mean image is subtracted before the padding: what lies outside an image is zero after
+        normalisation.
+        """
+        height, width = len(self._rows), len(self._columns)
+        columns = torch.where(batch.flips[:, None], width - 1 - self._columns, self._columns)
+        rows = (self._rows + batch.offsets[:, 0:1])[:, :, None]  # (b, H, 1)
+        columns = (columns + batch.offsets[:, 1:2])[:, None, :]  # (b, 1, W)
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+        pixels = self._images[batch.indices[:, None, None], rows, columns].float() / 255.0  # (b, H, W, C)
+        normalised = (pixels - self._mean[rows, columns]) * self._scale * inside[..., None]
+        return normalised.permute(0, 3, 1, 2), self._labels[batch.indices]
+
+
+def load_images(
+    paths: PreparedPaths, split: str, normalize: Literal["per_pixel_mean", "channel"], card: DatasetCard
+) -> DeviceImages:
+    """A prepared split, to be normalised as configured, with the statistics of the training part.
+
+    Raises:
+        OSError: the prepared data are missing.
+        ValueError: they contradict themselves.
+    """
+    arrays = open_split(paths, split)
+    if normalize == "per_pixel_mean":
+        return DeviceImages(arrays.images, arrays.labels, read_mean_image(paths), None)
+    mean, std = (np.array(values).reshape(-1, 1, 1) for values in (card.channel_mean, card.channel_std))
+    return DeviceImages(arrays.images, arrays.labels, mean, std)

@@ -1,0 +1,160 @@
+"""Testing one trained cell: error, loss, per-class errors, confusion, and the logits for later ensembles."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resgrid.artifacts import (
+    CellPaths,
+    DatasetCard,
+    PreparedPaths,
+    RunRecord,
+    StageRecord,
+    TestMetrics,
+    TrainMetrics,
+    record_path,
+    write_whole,
+)
+from resgrid.cells import Cell
+from resgrid.config import AugmentConfig, EvaluateConfig
+from resgrid.data.augment import DeviceImages, load_images
+from resgrid.data.batches import EvaluationLoader
+from resgrid.evaluation.figures import draw_confusion, draw_curve
+from resgrid.hardware import describe_hardware
+from resgrid.models import build_network
+from resgrid.terminal import console
+from resgrid.tracking import Run, start_run
+from resgrid.tracking.lineage import current_commit, host_name, versions
+
+
+def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) -> None:
+    """Test a cell's final weights, and its validation-selected ones, and write the results under `runs/<cell>`.
+
+    Always computed in fp32 on one device.
+
+    Raises:
+        OSError: the cell's files or the prepared data are missing, or an out can't be written.
+        ValueError: the prepared data contradict themselves.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    torch.set_num_threads(config.threads)
+    torch.use_deterministic_algorithms(True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    paths, prepared = CellPaths(cell), PreparedPaths()
+    card, trained = DatasetCard.read(prepared.card), TrainMetrics.read(paths.metrics)
+    images = load_images(prepared, "test", augment.normalize, card).to(device)
+
+    logits = compute_logits(cell, paths.weights, card, images, config.batch_size)
+    selected_logits = compute_logits(cell, paths.selected, card, images, config.batch_size)
+    labels = images.labels.cpu()
+    metrics = measure(logits, selected_logits, labels, card.classes)
+    write_whole(paths.logits, _npy(logits))
+    write_whole(paths.confusion, confusion_csv(logits, labels, card.classes))
+    metrics.write(paths.evaluation)
+
+    record = StageRecord(
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - clock, 1),
+        images_per_second=None,
+        resumed_from=[],
+        commit=current_commit(),
+        host=host_name(),
+        hardware=describe_hardware(),
+        devices=1,
+        threads=config.threads,
+        precision="32",
+        versions=versions(),
+    )
+    run = _record_and_open_run(cell, trained, card, record)
+    _track(run, metrics, trained, paths)
+    console.print(f"{cell.name}: test error {metrics.test_error:.2f} % of {metrics.images} images", markup=False)
+
+
+def compute_logits(cell: Cell, weights: Path, card: DatasetCard, images: DeviceImages, batch_size: int) -> Tensor:
+    """float32 (N, classes) on the CPU, in the order of the split, by the network with the weights of a file."""
+    network = build_network(cell.network, len(card.classes), card.shape[0])
+    network.load_state_dict(safetensors.torch.load_file(weights))
+    network.to(images.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+    with torch.inference_mode():
+        batches = [
+            network(images.plain(indices.to(images.device))[0]) for indices in EvaluationLoader(len(images), batch_size)
+        ]
+    return torch.cat(batches).float().cpu()
+
+
+def measure(logits: Tensor, selected_logits: Tensor, labels: Tensor, classes: list[str]) -> TestMetrics:
+    """The test results from logits (N, classes) of the final and the selected weights, and labels (N,)."""
+    wrong = logits.argmax(dim=1) != labels
+    per_class = {
+        name: 100 * wrong[labels == index].double().mean().item() if (labels == index).any() else float("nan")
+        for index, name in enumerate(classes)
+    }
+    return TestMetrics(
+        test_loss=F.cross_entropy(logits.double(), labels).item(),
+        test_error=100 * wrong.double().mean().item(),
+        selected_test_error=100 * (selected_logits.argmax(dim=1) != labels).double().mean().item(),
+        per_class_error=per_class,
+        images=len(labels),
+    )
+
+
+def confusion_csv(logits: Tensor, labels: Tensor, classes: list[str]) -> bytes:
+    """`actual,predicted` by class name, a row for each image: what DVC's confusion plots read."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("actual", "predicted"))
+    for actual, predicted in zip(labels.tolist(), logits.argmax(dim=1).tolist(), strict=True):
+        writer.writerow((classes[actual], classes[predicted]))
+    return text.getvalue().encode()
+
+
+def _npy(array: Tensor) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array.numpy())
+    return content.getvalue()
+
+
+def _record_and_open_run(cell: Cell, trained: TrainMetrics, card: DatasetCard, stage_record: StageRecord) -> Run:
+    """Go on with the run of the training; where its record isn't here (restored from a cache), begin a new one."""
+    path = record_path(cell, trained.fingerprint)
+    record = RunRecord.read(path) if path.exists() else None
+    run = start_run(cell.name, card.label, record.run_id if record else None)
+    RunRecord(
+        cell=cell.name,
+        fingerprint=trained.fingerprint,
+        run_id=run.run_id,
+        tracking_uri=run.tracking_uri,
+        train=record.train if record else None,
+        evaluate=stage_record,
+    ).write(path)
+    return run
+
+
+def _track(run: Run, metrics: TestMetrics, trained: TrainMetrics, paths: CellPaths) -> None:
+    run.log_metrics(
+        trained.steps,
+        {
+            "final/train_error": trained.train_error,
+            "final/val_error": trained.val_error,
+            "final/test_error": metrics.test_error,
+            "final/test_loss": metrics.test_loss,
+            "selected/val_error": trained.selected_val_error,
+            "selected/test_error": metrics.selected_test_error,
+        },
+    )
+    for path in (paths.metrics, paths.evaluation, paths.curve):
+        run.log_file(path)
+    for name, picture in (("curve.png", draw_curve(paths.curve)), ("confusion.png", draw_confusion(paths.confusion))):
+        run.log_figure(name, picture)
+    run.set_tags({"mlflow.note.content": f"test error {metrics.test_error:.2f} %"})
+    run.finish()

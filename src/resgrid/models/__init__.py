@@ -1,0 +1,5 @@
+"""Networks by name: `build_network("resnet20-A")`. Imports torch alone, besides the names."""
+
+from resgrid.models.build import build_network, count_parameters
+
+__all__ = ["build_network", "count_parameters"]

@@ -1,0 +1,98 @@
+"""Presets: complete, commented `params.yaml` files by name, put in place without losing anyone's edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from resgrid.artifacts import write_whole
+from resgrid.config import PARAMS_FILE, ConfigError, check_params, read_params
+
+PRESETS = Path("presets")
+
+
+class EditsInTheWayError(ValueError):
+    """`params.yaml` holds edits that the preset would overwrite; nothing was changed."""
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def preset_path(name: str) -> Path:
+    """The file of a preset.
+
+    Raises:
+        ConfigError: there is no preset of that name.
+    """
+    path = PRESETS / f"{name}.yaml"
+    if name not in preset_names():
+        raise ConfigError(f"PRESET: {name!r}: no such preset; allowed are {', '.join(preset_names())}")
+    return path
+
+
+def edits(params: Path = PARAMS_FILE) -> list[str]:
+    """What was changed in `params.yaml` since it was put there, as lines of `place: before → now`.
+
+    A preset that is no longer there makes the whole file an edit; a file of a preset's very bytes has none.
+    """
+    if not params.exists() or any(
+        params.read_bytes() == (PRESETS / f"{name}.yaml").read_bytes() for name in preset_names()
+    ):
+        return []
+    now = dict(_leaves(read_params(params)))
+    origin = now.get("preset")
+    if origin not in preset_names():
+        return [f"preset: {origin!r} is no preset: the whole file is your own"]
+    before = dict(_leaves(read_params(preset_path(str(origin)))))
+    places = [*before, *(place for place in now if place not in before)]
+    changed = [
+        f"{place}: {before.get(place, 'absent')} → {now.get(place, 'absent')}"
+        for place in places
+        if before.get(place) != now.get(place) or (place in before) != (place in now)
+    ]
+    return changed or ["comments or layout only"]
+
+
+def apply_preset(name: str, replace: bool, params: Path = PARAMS_FILE) -> None:
+    """Make a preset's file `params.yaml`.
+
+    Args:
+        replace: go ahead although there are edits; the edited file is kept as `params.yaml.<n>.bak`.
+
+    Raises:
+        ConfigError: there is no such preset, or it can't be used.
+        EditsInTheWayError: there are edits and `replace` is not given.
+    """
+    source = preset_path(name)
+    check_params(read_params(source), source)
+    if found := edits(params):
+        if not replace:
+            raise EditsInTheWayError(
+                "\n".join(
+                    [
+                        f"{params} holds edits, which PRESET={name} would overwrite; nothing was changed:",
+                        *(f"  {edit}" for edit in found),
+                        "To run with these edits, leave PRESET away. To put them aside as a .bak file:",
+                        f"  python -m pipeline.preset {name} --replace",
+                    ]
+                )
+            )
+        params.rename(_free_backup_name(params))
+    write_whole(params, source.read_bytes())
+
+
+def _free_backup_name(params: Path) -> Path:
+    number = 1
+    while (backup := params.with_name(f"{params.name}.{number}.bak")).exists():
+        number += 1
+    return backup
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

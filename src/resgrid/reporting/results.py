@@ -1,0 +1,342 @@
+"""The grid's results: every cell's files as typed objects, and what they come to over the seeds of a network.
+
+The cells are those of the grid in `params.yaml`, whole or not at all: a folder under `runs/` that the grid doesn't
+name is never read, and a cell without its files is an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from resgrid.artifacts import (
+    CURVE_COLUMNS,
+    PREPARED,
+    RUNS,
+    CellPaths,
+    DatasetCard,
+    PreparedPaths,
+    RunRecord,
+    TestMetrics,
+    TrainMetrics,
+    record_path,
+)
+from resgrid.cells import Cell, Network, parse_network
+from resgrid.config import Config
+
+Measure = Literal["train_error", "val_error", "test_error", "selected_val_error", "selected_test_error"]
+RecordT = TypeVar("RecordT", bound=BaseModel)
+
+# Both are shares of the same images, so they differ by rounding only.
+_SAME_ERROR = 1e-3
+_NAMED_AT_MOST = 10
+
+
+class ResultsError(ValueError):
+    """The cells' files are missing or don't fit together; the message names them and says what to do."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One quantity over the seeds of a network, in the order of the seeds."""
+
+    values: tuple[float, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.values)
+
+    @property
+    def deviation(self) -> float | None:
+        """The sample deviation (divided by n - 1); None for one seed."""
+        return stdev(self.values) if self.n > 1 else None
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What one cell left behind.
+
+    Attributes:
+        curve: `CURVE_COLUMNS`, one row for each validation; errors in percent.
+        confusion: test images, by actual (row) and predicted (column) class.
+        record: None where this machine holds no record of the run, as after a restore from DVC's cache.
+    """
+
+    cell: Cell
+    train: TrainMetrics
+    test: TestMetrics
+    curve: pd.DataFrame
+    confusion: NDArray[np.int64]
+    record: RunRecord | None
+
+    @property
+    def errors(self) -> dict[Measure, float]:
+        """In percent."""
+        return {
+            "train_error": self.train.train_error,
+            "val_error": self.train.val_error,
+            "test_error": self.test.test_error,
+            "selected_val_error": self.train.selected_val_error,
+            "selected_test_error": self.test.selected_test_error,
+        }
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """One network with all its seeds."""
+
+    name: str
+    cells: tuple[CellResult, ...]
+
+    @cached_property
+    def network(self) -> Network:
+        return parse_network(self.name)
+
+    @property
+    def parameters(self) -> int:
+        return self.cells[0].train.parameters
+
+    @cached_property
+    def errors(self) -> dict[Measure, Spread]:
+        """In percent."""
+        return {measure: Spread(tuple(cell.errors[measure] for cell in self.cells)) for measure in self.cells[0].errors}
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """Summed over the seeds."""
+        return np.sum([cell.confusion for cell in self.cells], axis=0)
+
+    def curves(self, column: str) -> pd.DataFrame:
+        """A column of `curve.csv` by step (rows) and seed (columns)."""
+        return pd.concat({cell.cell.seed: cell.curve.set_index("step")[column] for cell in self.cells}, axis=1)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One error of two networks, seed by seed.
+
+    Attributes:
+        differences: second minus first, in percentage points.
+    """
+
+    measure: Measure
+    first: NetworkResult
+    second: NetworkResult
+
+    @cached_property
+    def differences(self) -> Spread:
+        firsts, seconds = self.first.errors[self.measure].values, self.second.errors[self.measure].values
+        return Spread(tuple(second - first for first, second in zip(firsts, seconds, strict=True)))
+
+    @property
+    def direction(self) -> Literal["higher", "lower", "undecided"]:
+        """How the second network's error lies to the first's.
+
+        Decided only if every seed agrees and the mean difference exceeds the deviation of the differences.
+        """
+        spread = self.differences
+        if abs(spread.mean) <= (spread.deviation or 0):
+            return "undecided"
+        if min(spread.values) > 0:
+            return "higher"
+        return "lower" if max(spread.values) < 0 else "undecided"
+
+
+@dataclass(frozen=True)
+class Results:
+    """The whole grid, in the order of `params.yaml`."""
+
+    networks: tuple[NetworkResult, ...]
+
+    @property
+    def cells(self) -> list[CellResult]:
+        return [cell for network in self.networks for cell in network.cells]
+
+    @property
+    def depths(self) -> list[int]:
+        return sorted({network.network.depth for network in self.networks})
+
+    @property
+    def by_depth(self) -> list[NetworkResult]:
+        """Each plain network followed by its residual twins."""
+        return sorted(
+            self.networks, key=lambda result: (result.network.depth, _SHORTCUT_ORDER.index(result.network.shortcut))
+        )
+
+    @property
+    def by_shortcut(self) -> dict[str, list[NetworkResult]]:
+        """By shortcut option (`none`, A, B, C; those that occur), each from shallow to deep."""
+        groups = {
+            shortcut: [result for result in self.by_depth if result.network.shortcut == shortcut]
+            for shortcut in _SHORTCUT_ORDER
+        }
+        return {shortcut: group for shortcut, group in groups.items() if group}
+
+
+_SHORTCUT_ORDER = ("none", "A", "B", "C")
+
+
+def read_card(prepared: Path = PREPARED) -> DatasetCard:
+    """Read the card of the prepared data.
+
+    Raises:
+        ResultsError: the card is missing or is no card.
+    """
+    path = PreparedPaths(prepared).card
+    if not path.is_file():
+        raise ResultsError(f"{path} is missing: the data aren't prepared; `dvc repro` prepares them")
+    return _read(DatasetCard, path)
+
+
+def read_results(cells: Iterable[Cell], classes: list[str], runs: Path = RUNS) -> Results:
+    """Read the files of these cells, and of no others.
+
+    Raises:
+        ResultsError: cells lack files, or hold files that can't be read or that contradict each other.
+    """
+    cells = list(cells)
+    _refuse_missing_files(cells, runs)
+    by_network: dict[str, list[CellResult]] = {}
+    for cell in cells:
+        by_network.setdefault(cell.network, []).append(_read_cell(cell, classes, runs))
+    return Results(tuple(NetworkResult(name, tuple(results)) for name, results in by_network.items()))
+
+
+def summarise(config: Config, card: DatasetCard, results: Results) -> dict[str, Any]:
+    """The content of `summary.json`: errors in percent, losses in nats per image; null for what isn't known."""
+    return {
+        "preset": config.preset,
+        "data": {
+            "name": card.name,
+            "label": card.label,
+            "note": card.note,
+            "counts": card.counts,
+            "data_hash": card.data_hash,
+        },
+        "cells": [_cell_summary(cell) for cell in results.cells],
+        "networks": [_network_summary(network) for network in results.networks],
+    }
+
+
+def _cell_summary(result: CellResult) -> dict[str, Any]:
+    network, record = parse_network(result.cell.network), result.record
+    loss = result.test.test_loss
+    return {
+        "network": network.name,
+        "depth": network.depth,
+        "shortcut": network.shortcut,
+        "seed": result.cell.seed,
+        "parameters": result.train.parameters,
+        **result.errors,
+        "test_loss": loss if math.isfinite(loss) else None,
+        "fingerprint": result.train.fingerprint,
+        "run_id": record.run_id if record else None,
+        "commit": record.train.commit if record and record.train else None,
+    }
+
+
+def _network_summary(result: NetworkResult) -> dict[str, Any]:
+    return {
+        "network": result.name,
+        "depth": result.network.depth,
+        "shortcut": result.network.shortcut,
+        "parameters": result.parameters,
+        "seeds": [cell.cell.seed for cell in result.cells],
+        **{
+            measure: {"mean": spread.mean, "deviation": spread.deviation, "n": spread.n}
+            for measure, spread in result.errors.items()
+        },
+    }
+
+
+def _refuse_missing_files(cells: list[Cell], runs: Path) -> None:
+    problems: list[str] = []
+    for cell in cells:
+        paths = CellPaths(cell, runs)
+        files = (paths.metrics, paths.curve, paths.evaluation, paths.confusion)
+        missing = [path.name for path in files if not path.is_file()]
+        if missing:
+            problems.append(f"  {cell.name}: {', '.join(missing)}")
+    if problems:
+        more = len(problems) - _NAMED_AT_MOST
+        listed = [*problems[:_NAMED_AT_MOST], *([f"  and {more} more"] if more > 0 else [])]
+        heading = f"{len(problems)} of {len(cells)} cells of the grid lack files under {runs}:"
+        advice = "`dvc repro` makes them; a report on a part of the grid is never written"
+        raise ResultsError("\n".join([heading, *listed, advice]))
+
+
+def _read_cell(cell: Cell, classes: list[str], runs: Path) -> CellResult:
+    paths = CellPaths(cell, runs)
+    train, test = _read(TrainMetrics, paths.metrics), _read(TestMetrics, paths.evaluation)
+    if (train.network, train.seed) != (cell.network, cell.seed):
+        raise _contradiction(paths.metrics, f"is of {train.network} with seed {train.seed}")
+    record = record_path(cell, train.fingerprint)
+    return CellResult(
+        cell=cell,
+        train=train,
+        test=test,
+        curve=_read_curve(paths.curve),
+        confusion=_read_confusion(paths.confusion, classes, test),
+        record=_read(RunRecord, record) if record.is_file() else None,
+    )
+
+
+def _read(record_type: type[RecordT], path: Path) -> RecordT:
+    try:
+        return record_type.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        details = error.errors()[0]
+        place = ".".join(str(part) for part in details["loc"])
+        raise _contradiction(path, f"can't be read: {place}: {details['msg']}".replace(": :", ":")) from None
+
+
+def _read_curve(path: Path) -> pd.DataFrame:
+    curve = _read_csv(path)
+    if tuple(curve.columns) != CURVE_COLUMNS:
+        raise _contradiction(path, f"has the columns {', '.join(curve.columns)}, not {', '.join(CURVE_COLUMNS)}")
+    if curve.empty or not curve["step"].is_monotonic_increasing or not curve["step"].is_unique:
+        raise _contradiction(path, "has no rows, or steps that don't grow")
+    return curve
+
+
+def _read_confusion(path: Path, classes: list[str], test: TestMetrics) -> NDArray[np.int64]:
+    # Class names are text: "007" is not 7, and "null" is not a missing value.
+    rows = _read_csv(path, dtype=str, keep_default_na=False)
+    if list(rows.columns) != ["actual", "predicted"]:
+        raise _contradiction(path, f"has the columns {', '.join(rows.columns)}, not actual, predicted")
+    actual, predicted = (pd.Index(classes).get_indexer(pd.Index(rows[column])) for column in rows.columns)
+    if min(actual.min(initial=0), predicted.min(initial=0)) < 0:
+        raise _contradiction(path, "names a class that the data don't have")
+    if len(rows) != test.images:
+        raise _contradiction(path, f"has {len(rows)} images, and evaluation.json {test.images}")
+    size = len(classes)
+    confusion = np.bincount(actual * size + predicted, minlength=size * size).reshape(size, size).astype(np.int64)
+    error = 100 * (1 - np.trace(confusion) / test.images)
+    if abs(error - test.test_error) > _SAME_ERROR:
+        raise _contradiction(path, f"gives a test error of {error:.3f} %, and evaluation.json {test.test_error:.3f} %")
+    return confusion
+
+
+def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, **options)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise _contradiction(path, f"can't be read: {error}") from None
+
+
+def _contradiction(path: Path, problem: str) -> ResultsError:
+    return ResultsError(f"{path} {problem}; `dvc repro` makes it anew")

@@ -1,0 +1,84 @@
+"""The training curve: a row at each validation, and the weights of the best one so far."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+
+from resgrid.artifacts import CURVE_COLUMNS
+from resgrid.training.module import Classifier
+from resgrid.training.tally import Tally
+
+Row = dict[str, float]
+
+
+class CurveRecorder(pl.Callback):
+    """Records the curve and keeps the weights of the lowest validation error (the earliest of equals).
+
+    Args:
+        steps_per_epoch: images of the training split over the global batch size.
+        on_row: told of each new row; on every rank.
+    """
+
+    def __init__(self, steps_per_epoch: float, on_row: Callable[[Row], None]) -> None:
+        self.steps_per_epoch = steps_per_epoch
+        self.on_row = on_row
+        self.rows: list[Row] = []
+        self.selected_step = 0
+        self.selected_error = float("inf")
+        self.selected_weights: dict[str, Tensor] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        if trainer.state.fn != TrainerFn.FITTING:  # the clean scores at the end are no part of the curve
+            return
+        train, val = pl_module.train_tally.score(), pl_module.val_score
+        assert val is not None
+        step = trainer.global_step
+        row: Row = {
+            "step": step,
+            "epoch": round(step / self.steps_per_epoch, 4),
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "train/loss": train.loss,
+            "train/error": train.error,
+            "val/loss": val.loss,
+            "val/error": val.error,
+        }
+        pl_module.train_tally = Tally(pl_module.device)
+        self.rows.append(row)
+        if val.error < self.selected_error:
+            self.selected_step, self.selected_error = step, val.error
+            self.selected_weights = snapshot(pl_module)
+        self.on_row(row)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "selected_step": self.selected_step,
+            "selected_error": self.selected_error,
+            "selected_weights": self.selected_weights,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+        self.selected_step = state_dict["selected_step"]
+        self.selected_error = state_dict["selected_error"]
+        self.selected_weights = state_dict["selected_weights"]
+
+    def csv(self) -> bytes:
+        text = io.StringIO()
+        writer = csv.DictWriter[str](text, CURVE_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue().encode()
+
+
+def snapshot(module: Classifier) -> dict[str, Tensor]:
+    """The network's weights and batch-norm statistics, copied to the CPU in plain layout."""
+    return {name: value.detach().cpu().contiguous().clone() for name, value in module.network.state_dict().items()}

@@ -1,0 +1,297 @@
+"""Training one cell from prepared data to its files under `runs/`: the table of contents of this package."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import safetensors.torch
+import torch
+
+from resgrid.artifacts import (
+    CellPaths,
+    DatasetCard,
+    PreparedPaths,
+    RunRecord,
+    StageRecord,
+    TrainMetrics,
+    record_path,
+    write_whole,
+)
+from resgrid.cells import Cell, parse_network
+from resgrid.config import Config
+from resgrid.data.augment import DeviceImages, load_images
+from resgrid.data.batches import BatchPlan, EvaluationLoader, TrainLoader
+from resgrid.hardware import choose_accelerator, choose_precision, count_devices, describe_hardware
+from resgrid.models import build_network, count_parameters
+from resgrid.terminal import console
+from resgrid.tracking import Run, Untracked, start_run
+from resgrid.tracking.lineage import current_commit, host_name, versions
+from resgrid.training.curve import CurveRecorder, Row, snapshot
+from resgrid.training.fingerprint import TRAINING_SECTIONS, cell_fingerprint
+from resgrid.training.module import Classifier
+from resgrid.training.progress import ProgressLine
+from resgrid.training.resume import Checkpoints, SaveForResuming
+from resgrid.training.schedule import LearningRate
+from resgrid.training.tally import Score
+
+VALIDATION_BATCH = 500
+
+
+def train_cell(cell: Cell, config: Config, stage: Path) -> None:
+    """Train a cell and write its weights, curve and metrics under `runs/<cell>`; go on from a checkpoint if one fits.
+
+    Args:
+        stage: the script of the pipeline stage, where the fingerprint's code begins.
+
+    Raises:
+        ValueError: the configuration doesn't fit this machine or these data.
+        OSError: prepared data are missing, or an out can't be written.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    card = DatasetCard.read(PreparedPaths().card)
+    fingerprint = cell_fingerprint(cell, config, card, stage)
+    training = Training(cell, config, card, fingerprint)
+    training.run.log_params(_flat_parameters(config) | {"network": cell.network, "seed": cell.seed})
+    training.run.set_tags(_tags(cell, config, card, fingerprint))
+    try:
+        metrics = training.fit()
+    except BaseException as error:
+        training.run.finish("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    if training.trainer.is_global_zero:
+        training.write(metrics, training.stage_record(started, time.monotonic() - clock))
+    training.run.finish()
+
+
+@dataclass(frozen=True)
+class _Final:
+    """The final weights, measured on whole splits without augmentation."""
+
+    train: Score
+    val: Score
+
+
+class Training:
+    """One cell's training, put together.
+
+    Args:
+        cell: what to train.
+        config: of everything; each part gets its own section.
+        card: of the prepared data.
+        fingerprint: of the cell.
+    """
+
+    def __init__(self, cell: Cell, config: Config, card: DatasetCard, fingerprint: str) -> None:
+        self.cell, self.config, self.card, self.fingerprint = cell, config, card, fingerprint
+        self.precision = choose_precision(config.train.precision)
+        torch.set_num_threads(config.train.threads)
+        # fp32 means fp32: no TF32 in convolutions, which is cuDNN's default.
+        torch.backends.cudnn.allow_tf32 = False
+        pl.seed_everything(cell.seed, verbose=False)
+        self.module = self._build_module()
+        steps_per_epoch = len(self.module.train_images) / config.train.batch_size
+        self.curve = CurveRecorder(steps_per_epoch, self._take_row)
+        self.progress = ProgressLine(cell.name, config.train.max_steps, config.train.batch_size)
+        devices = count_devices(config.train)
+        self.checkpoints = Checkpoints.of(cell, fingerprint, self._conditions(devices * config.train.num_nodes))
+        self.saving = SaveForResuming(self.checkpoints, config.train.checkpoint_every)
+        self.trainer = self._build_trainer(devices)
+        self.resume_from = self.checkpoints.latest()
+        self.run = self._open_run()
+
+    def fit(self) -> TrainMetrics:
+        """Train to the last step and measure the final weights."""
+        config, trainer = self.config.train, self.trainer
+        plan = BatchPlan(
+            len(self.module.train_images),
+            config.batch_size,
+            self.cell.seed,
+            self.config.augment.pad,
+            self.config.augment.flip,
+        )
+        loader = TrainLoader(
+            plan, config.max_steps, lambda: trainer.global_step, trainer.global_rank, trainer.world_size
+        )
+        plan.batch(0, trainer.global_rank, trainer.world_size)  # an uneven division fails here, before any work
+        trainer.fit(self.module, loader, self._evaluation_loader("val"), ckpt_path=self.resume_from, weights_only=True)
+        final = _Final(train=self._score("train"), val=self._score("val"))
+        return TrainMetrics(
+            network=self.cell.network,
+            seed=self.cell.seed,
+            parameters=count_parameters(self.module.network),
+            steps=config.max_steps,
+            epochs=round(config.max_steps / self.curve.steps_per_epoch, 4),
+            train_loss=final.train.loss,
+            train_error=final.train.error,
+            val_loss=final.val.loss,
+            val_error=final.val.error,
+            selected_step=self.curve.selected_step,
+            selected_val_error=self.curve.selected_error,
+            precision=self.precision,
+            fingerprint=self.fingerprint,
+        )
+
+    def write(self, metrics: TrainMetrics, record: StageRecord) -> None:
+        """Write the outs, then the record; with these in place the checkpoints have served."""
+        paths = CellPaths(self.cell)
+        write_whole(paths.weights, safetensors.torch.save(snapshot(self.module)))
+        write_whole(paths.selected, safetensors.torch.save(self.curve.selected_weights))
+        write_whole(paths.curve, self.curve.csv())
+        metrics.write(paths.metrics)
+        self._write_record(record)
+        self.checkpoints.delete()
+
+    def stage_record(self, started: datetime, seconds: float) -> StageRecord:
+        return StageRecord(
+            started=started.isoformat(timespec="seconds"),
+            seconds=round(seconds, 1),
+            images_per_second=self.progress.images_per_second,
+            resumed_from=self.saving.resumed_from,
+            commit=current_commit(),
+            host=host_name(),
+            hardware=describe_hardware(),
+            devices=self.trainer.world_size,
+            threads=self.config.train.threads,
+            precision=self.precision,
+            versions=versions(),
+        )
+
+    def _build_module(self) -> Classifier:
+        config, card = self.config, self.card
+        if config.augment.pad >= min(card.shape[1:]):
+            raise ValueError(f"augment.pad: {config.augment.pad}: must be below the images' size, {card.shape[1:]}")
+        network = build_network(self.cell.network, len(card.classes), card.shape[0])
+        rate = LearningRate(config.optimizer, config.schedule, parse_network(self.cell.network).depth)
+        train_images, val_images = (self._images(split) for split in ("train", "val"))
+        return Classifier(network, train_images, val_images, config.optimizer, rate, config.train.compile)
+
+    def _images(self, split: str) -> DeviceImages:
+        return load_images(PreparedPaths(), split, self.config.augment.normalize, self.card)
+
+    def _build_trainer(self, devices: int) -> pl.Trainer:
+        config = self.config.train
+        # It advertises, lists devices that are not there, and tells of each checkpoint.
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        # The loader needs no state: it asks for the step that is restored.
+        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")
+        # Lightning's own call of a torch function that is deprecated since 2.14.
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec. is deprecated")
+        return pl.Trainer(
+            accelerator=choose_accelerator(),
+            devices=devices,
+            num_nodes=config.num_nodes,
+            strategy="ddp" if devices * config.num_nodes > 1 else "auto",
+            precision="bf16-mixed" if self.precision == "bf16" else "32-true",
+            max_steps=config.max_steps,
+            max_epochs=-1,
+            # The loader's length is max_steps: Lightning sees one epoch, with validations inside it.
+            val_check_interval=config.val_every,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            sync_batchnorm=config.sync_batchnorm,
+            deterministic=config.deterministic,
+            benchmark=not config.deterministic,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[self.curve, self.progress, self.saving],
+        )
+
+    def _conditions(self, world_size: int) -> dict[str, str]:
+        """What must be equal for a resumed run to compute the same bits."""
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+        return {
+            "torch": torch.__version__,
+            "pytorch-lightning": version("pytorch-lightning"),
+            "numpy": np.__version__,
+            "precision": self.precision,
+            "device": device,
+            "devices": str(world_size),
+        }
+
+    def _open_run(self) -> Run:
+        """The first rank's run; a resumed cell goes on with the run that it had."""
+        if not self.trainer.is_global_zero:
+            return Untracked()
+        record = record_path(self.cell, self.fingerprint)
+        previous = RunRecord.read(record).run_id if self.resume_from and record.exists() else None
+        run = start_run(self.cell.name, self.card.label, previous)
+        RunRecord(
+            cell=self.cell.name, fingerprint=self.fingerprint, run_id=run.run_id, tracking_uri=run.tracking_uri
+        ).write(record)
+        resumed = f", going on from {self.resume_from.name}" if self.resume_from else ""
+        console.print(
+            f"{self.cell.name}: {self.trainer.world_size} × {choose_accelerator()}, precision {self.precision}, "
+            f"{self.config.train.threads} threads, fingerprint {self.fingerprint[:12]}{resumed}",
+            markup=False,
+        )
+        return run
+
+    def _write_record(self, stage_record: StageRecord) -> None:
+        record = RunRecord(
+            cell=self.cell.name,
+            fingerprint=self.fingerprint,
+            run_id=self.run.run_id,
+            tracking_uri=self.run.tracking_uri,
+            train=stage_record,
+        )
+        record.write(record_path(self.cell, self.fingerprint))
+
+    def _take_row(self, row: Row) -> None:
+        self.run.log_metrics(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
+        if self.trainer.is_global_zero:
+            self.progress.show(row)
+
+    def _evaluation_loader(self, split: str) -> EvaluationLoader:
+        images = self.module.val_images if split == "val" else self.module.train_images
+        return EvaluationLoader(len(images), VALIDATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
+
+    def _score(self, split: Any) -> Score:
+        self.module.score_images = split
+        self.trainer.validate(self.module, self._evaluation_loader(split), verbose=False)
+        assert self.module.val_score is not None
+        return self.module.val_score
+
+
+def _flat_parameters(config: Config) -> dict[str, object]:
+    """The sections that training and its data depend on, with dotted names, as MLflow lists parameters."""
+    flat: dict[str, object] = {}
+
+    def add(prefix: str, value: object) -> None:
+        if isinstance(value, dict) and value:
+            for name, part in value.items():
+                add(f"{prefix}.{name}", part)
+        else:
+            flat[prefix] = value
+
+    for section in ("data", "split", *TRAINING_SECTIONS):
+        add(section, getattr(config, section).model_dump(mode="json"))
+    return flat
+
+
+def _tags(cell: Cell, config: Config, card: DatasetCard, fingerprint: str) -> dict[str, str]:
+    network = parse_network(cell.network)
+    return {
+        "cell": cell.name,
+        "family": network.family,
+        "depth": str(network.depth),
+        "shortcut": network.shortcut,
+        "preset": config.preset,
+        "data": card.label,
+        "data_hash": card.data_hash,
+        "fingerprint": fingerprint,
+        "hardware": describe_hardware(),
+        "mlflow.source.name": "pipeline.train",
+        "mlflow.source.git.commit": current_commit() or "unknown",
+    }

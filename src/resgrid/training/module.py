@@ -1,0 +1,134 @@
+"""The LightningModule: one step of training, one of validation, and what is counted in them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resgrid.config import OptimizerConfig
+from resgrid.data.augment import DeviceImages
+from resgrid.data.batches import Batch
+from resgrid.training.schedule import LearningRate
+from resgrid.training.tally import Score, Tally
+
+
+class Classifier(pl.LightningModule):
+    """Trains a network on images that lie on the device; the loaders hand over indices only.
+
+    Args:
+        network: from images (b, C, H, W) to logits (b, classes).
+        train_images: for training batches, and for the clean training error at the end.
+        val_images: for validation.
+        optimizer: SGD's numbers.
+        learning_rate: by step.
+        compile_network: run the network through `torch.compile`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        train_images: DeviceImages,
+        val_images: DeviceImages,
+        optimizer: OptimizerConfig,
+        learning_rate: LearningRate,
+        compile_network: bool,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        # Not registered as a module: the weights keep their names in checkpoints.
+        self._compute = torch.compile(network) if compile_network else network.__call__
+        self.train_images, self.val_images = train_images, val_images
+        self.optimizer_config, self.learning_rate = optimizer, learning_rate
+        self.score_images: Literal["train", "val"] = "val"
+        self.train_tally = Tally(torch.device("cpu"))
+        self._window = Tally(torch.device("cpu"))
+        self._val_tally = Tally(torch.device("cpu"))
+        self.val_score: Score | None = None
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        config = self.optimizer_config
+        return torch.optim.SGD(
+            self.network.parameters(),
+            lr=self.learning_rate.at(0),
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            foreach=True,
+        )
+
+    def setup(self, stage: str) -> None:
+        self.train_images.to(self.device)
+        self.val_images.to(self.device)
+
+    def on_fit_start(self) -> None:
+        # A resumed run has restored its sums already.
+        self.train_tally.sums = self.train_tally.sums.to(self.device)
+        self._window.sums = self._window.sums.to(self.device)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate.at(self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images, labels = self.train_images.augmented(batch)
+        logits = self._compute(images).float()
+        loss = F.cross_entropy(logits, labels)
+        self.train_tally.add_sums(loss.detach() * len(labels), logits.detach(), labels)
+        if self.learning_rate.warming_up:
+            self._window.add_sums(loss.detach() * len(labels), logits.detach(), labels)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        warmup = self.learning_rate.warming_up
+        if warmup and self.global_step % warmup.window == 0:
+            self.learning_rate.observe(self.global_step, self._window.score().error)
+            self._window = Tally(self.device)
+
+    def on_validation_epoch_start(self) -> None:
+        _share_batchnorm_statistics(self.network)
+        self._val_tally = Tally(self.device)
+
+    def validation_step(self, indices: Tensor, batch_idx: int) -> None:
+        images, labels = (self.val_images if self.score_images == "val" else self.train_images).plain(indices)
+        self._val_tally.add(self._compute(images), labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.val_score = self._val_tally.score()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["resgrid"] = {
+            "warmup_ended_at": self.learning_rate.warmup_ended_at,
+            "window": _summed_over_ranks(self._window),
+            "train_tally": _summed_over_ranks(self.train_tally),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["resgrid"]
+        self.learning_rate.warmup_ended_at = state["warmup_ended_at"]
+        # The sums of all ranks go on in the first one.
+        share = 1.0 if self.trainer.is_global_zero else 0.0
+        self._window.sums = state["window"] * share
+        self.train_tally.sums = state["train_tally"] * share
+
+
+def _summed_over_ranks(tally: Tally) -> Tensor:
+    sums = tally.sums.clone()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(sums)
+    return sums.cpu()
+
+
+def _share_batchnorm_statistics(network: nn.Module) -> None:
+    """Give all ranks the running statistics of the first, whose network is the one that is saved.
+
+    DDP does so before each training step; without it here, each rank would validate a slightly different network.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, src=0)

@@ -1,0 +1,79 @@
+"""The training's progress for people: a live line in a terminal, a line for each validation elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from resgrid.terminal import console
+from resgrid.training.curve import Row
+
+
+class ProgressLine(pl.Callback):
+    """Shows the step, the last errors, the speed and the time that is left. Silent on all ranks but the first.
+
+    Args:
+        name: of the cell.
+        max_steps: of the training.
+        batch_size: of all devices together.
+    """
+
+    # Drawing a line takes a fraction of a millisecond; ten times a second is what an eye can follow.
+    REFRESH_SECONDS = 0.1
+
+    def __init__(self, name: str, max_steps: int, batch_size: int) -> None:
+        self.name, self.max_steps, self.batch_size = name, max_steps, batch_size
+        self.images_per_second: float | None = None
+        self._errors = ""
+        self._live: Progress | None = None
+        self._task = TaskID(0)
+        self._began, self._first_step, self._drawn = 0.0, 0, 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._began, self._first_step = time.monotonic(), trainer.global_step
+        if trainer.is_global_zero and console.is_terminal:
+            self._live = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.completed}/{task.total} steps  {task.fields[note]}"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+            self._task = self._live.add_task(self.name, total=self.max_steps, completed=trainer.global_step, note="")
+            self._live.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.monotonic()
+        if self._live is None or now - self._drawn < self.REFRESH_SECONDS:
+            return
+        self._drawn = now
+        note = f"{self._speed(trainer):,.0f} images/s  {self._errors}"
+        self._live.update(self._task, completed=trainer.global_step, note=note)
+
+    def show(self, row: Row) -> None:
+        """Take in a new row of the curve."""
+        self._errors = f"error: training {row['train/error']:.1f} %, validation {row['val/error']:.1f} %"
+        if self._live is None:
+            console.print(f"{self.name}  step {int(row['step'])}/{self.max_steps}  {self._errors}", markup=False)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.global_step > self._first_step:
+            self.images_per_second = self._speed(trainer)
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _speed(self, trainer: pl.Trainer) -> float:
+        return (trainer.global_step - self._first_step) * self.batch_size / (time.monotonic() - self._began)
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None

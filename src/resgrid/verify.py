@@ -1,0 +1,90 @@
+"""Reproduced? This machine's outs against those of the committed `dvc.lock`: bytes first, then the metrics."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ruamel.yaml import YAML
+
+Verdict = Literal["same bytes", "same metrics", "different", "missing"]
+
+
+@dataclass(frozen=True)
+class StageComparison:
+    """One pipeline stage on this machine and in a commit.
+
+    Attributes:
+        stage: such as `train@plain20-0`.
+        verdict: of the stage: `same metrics` where some out differs in bytes but no error by more than the tolerance.
+        differing: outs whose bytes differ.
+        largest_change: in percentage points, over the errors in the stage's metrics; None where bytes agree.
+    """
+
+    stage: str
+    verdict: Verdict
+    differing: list[str]
+    largest_change: float | None
+
+
+def compare_with_commit(commit: str, tolerance: float) -> list[StageComparison]:
+    """Compare every stage that the commit's `dvc.lock` holds with the `dvc.lock` and metrics of this folder.
+
+    Args:
+        commit: any name that git understands, such as `HEAD`.
+        tolerance: percentage points by which an error may differ with other bytes behind it.
+
+    Raises:
+        ValueError: there is no `dvc.lock` in the commit, or none here.
+    """
+    theirs = _stages(_from_commit(commit, "dvc.lock"))
+    try:
+        ours = _stages(Path("dvc.lock").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError("dvc.lock: there is none here yet; `make run` writes it") from None
+    return [
+        _compare(name, outs, ours.get(name), commit, tolerance) for name, outs in theirs.items() if name != "report"
+    ]
+
+
+def _compare(
+    stage: str, theirs: dict[str, str], ours: dict[str, str] | None, commit: str, tolerance: float
+) -> StageComparison:
+    if ours is None or any(not Path(path).exists() for path in theirs):
+        return StageComparison(stage, "missing", sorted(theirs), None)
+    differing = sorted(path for path in theirs if ours.get(path) != theirs[path])
+    if not differing:
+        return StageComparison(stage, "same bytes", [], None)
+    metrics = [path for path in theirs if path.endswith(("metrics.json", "evaluation.json"))]
+    changes = [change for path in metrics for change in _changes(commit, path)]
+    agrees = bool(changes) and max(changes) <= tolerance
+    return StageComparison(
+        stage, "same metrics" if agrees else "different", differing, max(changes) if changes else None
+    )
+
+
+def _changes(commit: str, path: str) -> list[float]:
+    """How far each error (percent) in a metrics file is from the commit's."""
+    before: dict[str, Any] = json.loads(_from_commit(commit, path))
+    now: dict[str, Any] = json.loads(Path(path).read_bytes())
+    return [
+        abs(now[name] - value)
+        for name, value in before.items()
+        if name.endswith("_error") and name in now and isinstance(value, float)
+    ]
+
+
+def _from_commit(commit: str, path: str) -> str:
+    shown = subprocess.run(["git", "show", f"{commit}:{path}"], capture_output=True, text=True, check=False)
+    if shown.returncode:
+        raise ValueError(f"{path}: not in the commit {commit!r} ({shown.stderr.strip()})")
+    return shown.stdout
+
+
+def _stages(lock: str) -> dict[str, dict[str, str]]:
+    """Stage names with the hashes of their outs by path."""
+    stages = YAML(typ="safe", pure=True).load(lock)["stages"]
+    return {name: {out["path"]: out["md5"] for out in entry.get("outs", [])} for name, entry in stages.items()}

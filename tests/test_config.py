@@ -1,0 +1,145 @@
+"""params.yaml: what is read, and how mistakes are answered."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from resgrid.config import ConfigError, check_params, load_config, read_params
+from resgrid.presets import preset_names, preset_path
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    return read_params(ROOT / "presets" / "digits.yaml")
+
+
+def problems(values: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        check_params(values, Path("params.yaml"))
+    header, *lines = str(error.value).splitlines()
+    assert header == f"params.yaml: {len(lines)} mistake{'s' if len(lines) > 1 else ''}"
+    return [line.strip() for line in lines]
+
+
+def test_the_repository_begins_as_the_digits_preset() -> None:
+    assert (ROOT / "params.yaml").read_bytes() == (ROOT / "presets/digits.yaml").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion-mnist", "cifar10-paper", "cifar10-jpeg"])
+def test_each_preset_is_valid_and_says_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert name in preset_names()
+    assert load_config(preset_path(name)).preset == name
+
+
+def test_the_paper_preset_is_the_paper_s_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    config = load_config(preset_path("cifar10-paper"))
+    assert (config.optimizer.lr, config.optimizer.momentum, config.optimizer.weight_decay) == (0.1, 0.9, 1e-4)
+    assert (config.schedule.milestones, config.schedule.gamma) == ([32_000, 48_000], 0.1)
+    assert (config.train.max_steps, config.train.batch_size, config.split.val) == (64_000, 128, 5_000)
+    assert (config.augment.pad, config.augment.flip, config.augment.normalize) == (4, True, "per_pixel_mean")
+    warmup = config.schedule.warmup
+    assert warmup is not None
+    assert (warmup.from_depth, warmup.lr, warmup.until_train_error) == (110, 0.01, 80)
+
+
+def test_exponents_are_numbers_as_in_yaml_1_2(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("weight_decay: 0.0001", "weight_decay: 1e-4")
+    (tmp_path / "params.yaml").write_text(text)
+    assert load_config(tmp_path / "params.yaml").optimizer.weight_decay == 1e-4
+
+
+def test_a_wrong_network_is_named_with_its_place(values: dict[str, Any]) -> None:
+    values["grid"]["network"][2] = "resnet21-A"
+    (line,) = problems(values)
+    assert line.startswith("grid.network[2]: 'resnet21-A' has depth 21; allowed are")
+    assert "6n+2" in line
+
+
+def test_every_mistake_is_listed_at_once(values: dict[str, Any]) -> None:
+    values["optimizer"]["lr"] = -1
+    values["augment"]["flip"] = "maybe"
+    values["augment"]["pat"] = values["augment"].pop("pad")
+    values["grid"]["seed"] = [0, 0]
+    assert problems(values) == [
+        "grid.seed[1]: 0 stands twice; each seed is listed once",
+        "augment.pad: is missing",
+        "augment.flip: 'maybe': should be a valid boolean",
+        "augment.pat: 1: no such parameter",
+        "optimizer.lr: -1: should be greater than 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "line"),
+    [
+        ("grid", {"network": []}, "grid.network: []: List should have at least 1 item after validation, not 0"),
+        (
+            "grid",
+            {"network": ["plain8", "plain8"]},
+            "grid.network[1]: 'plain8' stands twice; each network is listed once",
+        ),
+        (
+            "train",
+            {"max_steps": 561},
+            "train.val_every: 28: must divide max_steps, 561, so that the last step is validated",
+        ),
+        ("train", {"devices": 3}, "train.batch_size: 32: must divide evenly over 3 devices × 1 nodes"),
+        ("train", {"threads": 0}, "train.threads: 0: should be greater than or equal to 1"),
+        ("train", {"precision": "fp8"}, "train.precision: 'fp8': should be 'auto', '32' or 'bf16'"),
+        ("schedule", {"milestones": [420, 280]}, "schedule.milestones[1]: 280 comes after 420; milestones must grow"),
+        ("schedule", {"milestones": [280, 560]}, "schedule.milestones[1]: 560: must be below train.max_steps, 560"),
+        (
+            "schedule",
+            {"warmup": {"from_depth": 8, "lr": 0.2, "until_train_error": 80, "window": 1}},
+            "schedule.warmup.lr: 0.2: must be below optimizer.lr, 0.1",
+        ),
+        ("data", {"name": "svhn"}, "data.name: 'svhn': should be 'digits', 'mnist', 'fashion_mnist'"),
+        ("data", {"name": "cifar10"}, "split.test: 360: 'cifar10' brings its own test split; allowed is null"),
+        ("data", {"name": "imagefolder"}, "data.source: None: the data set 'imagefolder' needs a folder"),
+        ("split", {"test": None}, "split.test: None: digits come without a test split"),
+        ("optimizer", {"lr": float("nan")}, "optimizer.lr: nan: should be a finite number"),
+        ("optimizer", {"momentum": 1.0}, "optimizer.momentum: 1.0: should be less than 1"),
+    ],
+)
+def test_each_mistake_names_place_value_and_what_is_allowed(
+    values: dict[str, Any], section: str, change: dict[str, Any], line: str
+) -> None:
+    values[section].update(change)
+    assert problems(values)[0].startswith(line)
+
+
+def test_a_number_for_the_precision_is_understood(values: dict[str, Any]) -> None:
+    values["train"]["precision"] = 32  # what `dvc exp run -S train.precision=32` writes
+    assert check_params(values, Path("params.yaml")).train.precision == "32"
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file; run from the repository's root"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(("text", "problem"), [("a: [1", "is not valid YAML"), ("- 1\n", "not a mapping")])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=problem):
+        load_config(path)
+
+
+def test_the_configuration_can_not_be_changed() -> None:
+    config = load_config(ROOT / "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        config.optimizer.lr = 1.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_dvc_and_resgrid_read_the_same_numbers(tmp_path: Path) -> None:
+    path = shutil.copy(ROOT / "params.yaml", tmp_path)
+    plain = YAML(typ="safe", pure=True).load(Path(path))
+    assert load_config(Path(path)).model_dump(exclude={"data": {"sha256"}}) | {"data": 0} == plain | {"data": 0}
