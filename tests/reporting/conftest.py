@@ -1,4 +1,4 @@
-"""Made-up studies in the cells' real file formats."""
+"""Made-up studies, written in the cells' real file formats."""
 
 from __future__ import annotations
 
@@ -24,30 +24,14 @@ from resgrid.artifacts import (
 )
 from resgrid.cells import Cell, parse_network
 from resgrid.config import Config
+from resgrid.reporting.figures import Picture
+from resgrid.reporting.page import render_page, write_report
+from resgrid.reporting.results import Results, read_results, summarise
 
 IMAGES = 400
 
-
-@dataclass(frozen=True)
-class Study:
-    """A configuration, its data's card, and its cells' files under `root`."""
-
-    root: Path
-    config: Config
-    card: DatasetCard
-
-    @property
-    def runs(self) -> Path:
-        return self.root / "runs"
-
-    @property
-    def reports(self) -> Path:
-        return self.root / "reports"
-
-
-# Training error in percent and number of wrong test images (of 400), by network, one pair for each seed.
+# Training error in percent and number of wrong test images (of 400), one pair for each seed, by network.
 Outcomes = Mapping[str, list[tuple[float, int]]]
-MakeStudy = Callable[..., Study]
 
 DEGRADED: Outcomes = {
     "plain8": [(0.25, 4), (0.75, 6)],
@@ -57,30 +41,114 @@ DEGRADED: Outcomes = {
 }
 
 
+@dataclass(frozen=True)
+class Study:
+    """A configuration, the card of its data, and its cells' files under `root`."""
+
+    root: Path
+    config: Config
+    card: DatasetCard
+
+    def paths(self, network: str, seed: int) -> CellPaths:
+        return CellPaths(Cell(network, seed), self.root / "runs")
+
+    def results(self) -> Results:
+        return read_results(self.config.grid.cells, self.card.classes, self.root / "runs")
+
+    def report(self, to: str = "reports") -> Path:
+        write_report(self.config, self.card, self.root / "runs", self.root / to)
+        return self.root / to
+
+    def page(self) -> str:
+        """The page with empty figures, which take most of a report's time."""
+        pictures = [Picture(name, "caption", "alt", b"<svg/>", b"") for name in ("depth", "curves", "confusion")]
+        return render_page(self.config, self.card, self.results(), pictures)
+
+    def summary(self) -> dict[str, Any]:
+        return summarise(self.config, self.card, self.results())
+
+    def write_cell(self, cell: Cell, train_error: float, wrong: int) -> None:
+        """The files that `train` and `evaluate` leave."""
+        paths = self.paths(cell.network, cell.seed)
+        test_error = 100 * wrong / IMAGES
+        TrainMetrics(
+            network=cell.network,
+            seed=cell.seed,
+            parameters=1000 * parse_network(cell.network).depth,
+            steps=560,
+            epochs=15.0,
+            train_loss=train_error / 40,
+            train_error=train_error,
+            val_loss=test_error / 40,
+            val_error=test_error + 0.5,
+            selected_step=532,
+            selected_val_error=test_error + 0.25,
+            precision="32",
+            fingerprint=fingerprint_of(cell),
+        ).write(paths.metrics)
+        TestMetrics(
+            test_loss=test_error / 32,
+            test_error=test_error,
+            selected_test_error=test_error + 0.75,
+            per_class_error=dict.fromkeys(self.card.classes, test_error),
+            images=IMAGES,
+        ).write(paths.evaluation)
+        make_curve(cell, train_error, test_error + 0.5).to_csv(paths.curve, index=False)
+        make_confusion(cell, self.card.classes, wrong).to_csv(paths.confusion, index=False)
+
+    def write_record(
+        self, cell: Cell, run_id: str | None = "0a1b2c", tracking_uri: str | None = "sqlite:///m.db", commit: str = "c1"
+    ) -> None:
+        train = StageRecord(
+            started="2026-01-01T12:00:00+00:00",
+            seconds=30.0,
+            images_per_second=1200.0,
+            resumed_from=[],
+            commit=commit,
+            host="laptop",
+            hardware="Some Processor (2 cores)",
+            devices=1,
+            threads=1,
+            precision="32",
+            versions={"python": "3.11.7", "torch": "2.14.1"},
+        )
+        RunRecord(
+            cell=cell.name,
+            fingerprint=fingerprint_of(cell),
+            run_id=run_id,
+            tracking_uri=tracking_uri,
+            train=train,
+            evaluate=train.model_copy(update={"seconds": 2.0, "images_per_second": None}),
+        ).write(record_path(cell, fingerprint_of(cell)))
+
+
+MakeStudy = Callable[..., Study]
+
+
 @pytest.fixture
 def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStudy:
-    """Writes a study into the test's folder: `make_study(outcomes, classes=…, records=…, data=…, **sections)`."""
+    """Writes a study into the test's folder: `make_study(outcomes, data=…, card={…}, records=…, optimizer={…})`."""
     monkeypatch.setenv("RESGRID_STATE", str(tmp_path / "state"))
 
     def make(
-        outcomes: Outcomes = DEGRADED, classes: int = 10, records: bool = True, data: str = "digits", **sections: Any
+        outcomes: Outcomes = DEGRADED,
+        data: str = "digits",
+        card: dict[str, Any] | None = None,
+        records: bool = True,
+        **sections: Any,
     ) -> Study:
-        study = Study(tmp_path, make_config(outcomes, data, **sections), make_card(data, classes))
+        study = Study(tmp_path, make_config(outcomes, data, sections), make_card(data).model_copy(update=card or {}))
         for network, pairs in outcomes.items():
-            for cell, (train_error, wrong) in zip(cells_of(study.config, network), pairs, strict=True):
-                write_cell(study, cell, train_error, wrong)
+            for seed, (train_error, wrong) in enumerate(pairs):
+                study.write_cell(Cell(network, seed), train_error, wrong)
                 if records:
-                    write_record(cell, run_id=f"run-{cell.name}", tracking_uri="sqlite:///mlruns/mlflow.db")
+                    study.write_record(Cell(network, seed))
         return study
 
     return make
 
 
-def cells_of(config: Config, network: str) -> list[Cell]:
-    return [cell for cell in config.grid.cells if cell.network == network]
-
-
-def make_config(outcomes: Outcomes, data: str, **sections: Any) -> Config:
+def make_config(outcomes: Outcomes, data: str, sections: dict[str, Any]) -> Config:
     values: dict[str, Any] = {
         "preset": "digits",
         "data": {"name": data},
@@ -103,13 +171,13 @@ def make_config(outcomes: Outcomes, data: str, **sections: Any) -> Config:
     return Config.model_validate(values | sections)
 
 
-def make_card(data: str, classes: int) -> DatasetCard:
+def make_card(data: str) -> DatasetCard:
     return DatasetCard(
         name=data,
         label={"digits": "Digits", "cifar10": "CIFAR-10"}.get(data, data),
         note="",
         shape=(1, 8, 8),
-        classes=[str(label) for label in range(classes)],
+        classes=[str(label) for label in range(10)],
         counts={"train": 1197, "val": 240, "test": IMAGES},
         channel_mean=[0.3],
         channel_std=[0.4],
@@ -121,76 +189,20 @@ def fingerprint_of(cell: Cell) -> str:
     return sha256_of_text(cell.name)
 
 
-def write_cell(study: Study, cell: Cell, train_error: float, wrong: int) -> None:
-    """The files that `train` and `evaluate` leave."""
-    paths = CellPaths(cell, study.runs)
-    test_error = 100 * wrong / IMAGES
-    TrainMetrics(
-        network=cell.network,
-        seed=cell.seed,
-        parameters=1000 * parse_network(cell.network).depth,
-        steps=560,
-        epochs=15.0,
-        train_loss=train_error / 40,
-        train_error=train_error,
-        val_loss=test_error / 40,
-        val_error=test_error + 0.5,
-        selected_step=532,
-        selected_val_error=test_error + 0.25,
-        precision="32",
-        fingerprint=fingerprint_of(cell),
-    ).write(paths.metrics)
-    TestMetrics(
-        test_loss=test_error / 30,
-        test_error=test_error,
-        selected_test_error=test_error + 0.75,
-        per_class_error=dict.fromkeys(study.card.classes, test_error),
-        images=IMAGES,
-    ).write(paths.evaluation)
-    _curve(cell, train_error, test_error + 0.5).to_csv(paths.curve, index=False)
-    _confusion(cell, study.card.classes, wrong).to_csv(paths.confusion, index=False)
-
-
-def write_record(cell: Cell, run_id: str | None, tracking_uri: str | None, commit: str = "a" * 40) -> RunRecord:
-    stage = StageRecord(
-        started="2026-01-01T12:00:00+00:00",
-        seconds=30.0,
-        images_per_second=1200.0,
-        resumed_from=[],
-        commit=commit,
-        host="laptop",
-        hardware="Some Processor (2 cores)",
-        devices=1,
-        threads=1,
-        precision="32",
-        versions={"python": "3.11.7", "torch": "2.14.1"},
-    )
-    record = RunRecord(
-        cell=cell.name,
-        fingerprint=fingerprint_of(cell),
-        run_id=run_id,
-        tracking_uri=tracking_uri,
-        train=stage,
-        evaluate=stage.model_copy(update={"seconds": 2.0, "images_per_second": None}),
-    )
-    record.write(record_path(cell, record.fingerprint))
-    return record
-
-
-def _curve(cell: Cell, train_error: float, val_error: float) -> pd.DataFrame:
+def make_curve(cell: Cell, train_error: float, val_error: float) -> pd.DataFrame:
+    """Falls from 90 % to the given errors, with noise that calms down."""
     steps = np.arange(28, 561, 28)
-    noise = np.random.default_rng([parse_network(cell.network).depth, cell.seed]).normal(0, 0.8, (2, len(steps)))
     fall = np.exp(-steps / 110)
-    train, val = (
-        np.clip(end + (90 - end) * fall + noise[row] * (1 + 20 * fall), 0, 100)
-        for row, end in enumerate((train_error, val_error))
-    )
+    noise = np.random.default_rng([parse_network(cell.network).depth, cell.seed]).normal(0, 1, (2, len(steps)))
+    ends = np.array([[train_error], [val_error]])
+    train, val = np.clip(ends + (90 - ends) * fall + noise * (0.5 + 16 * fall), 0, 100)
     train[-1], val[-1] = train_error, val_error
     columns = (steps, steps * 32 / 1197, np.full(len(steps), 0.1), train / 40, train, val / 40, val)
     return pd.DataFrame(dict(zip(CURVE_COLUMNS, columns, strict=True)))
 
 
-def _confusion(cell: Cell, classes: list[str], wrong: int) -> pd.DataFrame:
+def make_confusion(cell: Cell, classes: list[str], wrong: int) -> pd.DataFrame:
+    """Some images land one to three classes further on."""
     labels = np.arange(IMAGES) % len(classes)
     mistaken = np.random.default_rng(cell.seed).permutation(IMAGES)[:wrong]
     guesses = labels.copy()

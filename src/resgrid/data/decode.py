@@ -31,8 +31,13 @@ _FORMATS = ("JPEG", "PNG", "BMP", "PPM")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm")
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _DAMAGED = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, RuntimeError, NotImplementedError
-)  # fmt: skip  # the last two: a zip with a password, or packed in a way that Python doesn't know
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,  # a zip with a password, or packed in a way that Python doesn't know
+)
 _EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
 

@@ -29,7 +29,7 @@ class SourceError(ValueError):
     """A place doesn't give the right file; the message names the file, the place and what to do."""
 
 
-class _TryAgain(Exception):
+class _PassingError(Exception):
     """A failure that may pass: a broken connection or an overloaded server."""
 
 
@@ -64,7 +64,7 @@ def _download(address: str, part: Path) -> None:
         try:
             _append(address, part)
             return
-        except (_TryAgain, requests.ConnectionError, requests.Timeout, HTTPError) as error:
+        except (_PassingError, requests.ConnectionError, requests.Timeout, HTTPError) as error:
             failures = 1 if _size(part) > before else failures + 1
             if failures == _ATTEMPTS:
                 raise SourceError(
@@ -91,9 +91,9 @@ def _append(address: str, part: Path) -> None:
             return  # complete already
         elif status in (HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
             part.unlink(missing_ok=True)
-            raise _TryAgain("the download can't be taken up where it ended, and begins anew")
+            raise _PassingError("the download can't be taken up where it ended, and begins anew")
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise _TryAgain(f"the server answered {status} {response.reason}")
+            raise _PassingError(f"the server answered {status} {response.reason}")
         else:
             raise SourceError(f"{address}: the server answered {status} {response.reason}")
 
@@ -111,8 +111,6 @@ def _receive(response: requests.Response, part: Path, have: int) -> None:
         for chunk in response.raw.stream(_CHUNK, decode_content=False):
             out.write(chunk)
             progress.advance(task, len(chunk))
-    if total is not None and _size(part) < total:
-        raise _TryAgain("the connection ended early")
 
 
 def _download_bar() -> Progress:

@@ -133,13 +133,13 @@ def _land(found: Path, file: RawFile, target: Path, place: str) -> None:
 
 
 def _opened(found: Path, file: RawFile) -> BinaryIO | gzip.GzipFile:
-    content = found.open("rb")
-    if not file.is_packed:
-        return content
-    # By content, not by name: a folder may hold either, and some servers unpack .gz files on the way.
-    magic = content.read(len(_GZIP_MAGIC))
-    content.seek(0)
-    return gzip.GzipFile(fileobj=content) if magic == _GZIP_MAGIC else content
+    if file.is_packed:
+        # By content, not by name: a folder may hold either, and some servers unpack .gz files on the way.
+        with found.open("rb") as content:
+            is_gzip = content.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        if is_gzip:
+            return gzip.open(found)
+    return found.open("rb")
 
 
 def _chunks(content: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -39,6 +40,7 @@ _STYLE = {
     "ytick.color": "#333333",
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.7,
+    "text.parse_math": False,  # a class may be named $x$
     "legend.frameon": False,
     "svg.hashsalt": "resgrid",
     "svg.fonttype": "path",
@@ -56,6 +58,7 @@ _PANEL_TITLES = {
     "C": "Residual, option C",
 }
 
+_ALL = 100  # percent
 _CURVES = ("train/error", "val/error")
 _ASIDE = 0.13  # of the distance between two depths: twins stand beside each other, seeds beside their mean
 _PANELS_IN_A_ROW = 3
@@ -77,7 +80,6 @@ class Picture:
     """
 
     name: str
-    title: str
     caption: str
     alt: str
     svg: bytes
@@ -90,38 +92,35 @@ def draw_depth(results: Results, published: Mapping[str, float]) -> Picture:
     Args:
         published: test errors in percent by network name, which must be like for like; may be empty.
     """
+    stars = {
+        results.depths.index(result.network.depth): published[result.name]
+        for result in results.networks
+        if result.name in published
+    }
+    bars = "Markers are means, bars sample deviations, small dots the seeds." if _seeds(results) > 1 else "One seed."
+    spans = [
+        f"{_SHORTCUT_NAMES[shortcut]}: {_span(group, 'train_error')} in training, {_span(group, 'test_error')} in test"
+        for shortcut, group in results.by_shortcut.items()
+    ]
     with style.context(["default", _STYLE]):
         figure = Figure(figsize=(_WIDTH, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         _draw_errors(left, results, "train_error", "Training error")
         _draw_errors(right, results, "test_error", "Test error")
-        places = [
-            (results.depths.index(n.network.depth), published[n.name]) for n in results.networks if n.name in published
-        ]
-        if places:
-            right.plot(
-                *zip(*places, strict=True), "*", color="black", markerfacecolor="white", markersize=9, label="the paper"
-            )
+        if stars:
+            right.plot(list(stars), list(stars.values()), "*k", fillstyle="none", markersize=9, label="the paper")
         left.set_ylabel("error (%)")
         top = left.get_ylim()[1]
         left.set_ylim(-0.02 * top, top)  # markers at zero stay whole
         handles, labels = right.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        svg, png = _render(figure)
-    spans = [
-        f"{_SHORTCUT_NAMES[shortcut]}: {_span(group, 'train_error')} in training, {_span(group, 'test_error')} in test"
-        for shortcut, group in results.by_shortcut.items()
-    ]
-    bars = "Markers are means, bars sample deviations, small dots the seeds." if _seeds(results) > 1 else "One seed."
-    paper = " Stars are the paper's numbers." if stars else ""
-    return Picture(
-        name="depth",
-        title="Depth against error",
-        caption=f"Error of the final weights by depth; depths are evenly spaced. {bars}{paper}",
-        alt=f"Two charts of error against depth, training left and test right. {'; '.join(spans)}.",
-        svg=svg,
-        png=png,
-    )
+        return _finish(
+            figure,
+            name="depth",
+            caption=f"Error of the final weights by depth; depths are evenly spaced. {bars}"
+            + (" Stars are the paper's numbers." if stars else ""),
+            alt=f"Two charts of error against depth, training left and test right. {'; '.join(spans)}.",
+        )
 
 
 def draw_curves(results: Results, milestones: Sequence[int]) -> Picture:
@@ -135,6 +134,15 @@ def draw_curves(results: Results, milestones: Sequence[int]) -> Picture:
     rows = math.ceil(len(groups) / columns)
     colours = _depth_colours(results.depths)
     banded = _seeds(results) > 1 and len(colours) <= _MAX_BANDS
+    top = _top_of_curves(results)
+    caption = [
+        "Validation error (bold) and error on the training batches as they came, augmented (thin).",
+        "Lines are means over the seeds." if _seeds(results) > 1 else "",
+        "Bands reach from the lowest to the highest seed." if banded else "",
+        "Dotted lines: the learning rate drops." if milestones else "",
+        f"What lies above {top} % is cut off." if top < _ALL else "",
+    ]
+    ends = [f"{_PANEL_TITLES[shortcut]}: {_span(group, 'val_error')} at the end" for shortcut, group in groups.items()]
     with style.context(["default", _STYLE]):
         figure = Figure(figsize=(_WIDTH, 3.1 * rows + 0.6), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -144,16 +152,7 @@ def draw_curves(results: Results, milestones: Sequence[int]) -> Picture:
                 axes.axvline(milestone, color="#aaaaaa", linewidth=0.8, linestyle=":")
             for network in group:
                 _draw_curve(axes, network, colours[network.network.depth], banded)
-            axes.grid(axis="y")
-            axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        for axes in panels[-1]:
-            axes.set_xlabel("step")
-        for axes in panels[:, 0]:
-            axes.set_ylabel("error (%)")
-        top = _top_of_curves(results)
-        panels[0, 0].set_ylim(0, top)
-        panels[0, 0].set_xlim(left=0)
+        _scale_curves(panels, top)
         figure.legend(
             [Line2D([], [], color=colour, linewidth=2.2) for colour in colours.values()],
             [f"depth {depth}" for depth in colours],
@@ -161,21 +160,12 @@ def draw_curves(results: Results, milestones: Sequence[int]) -> Picture:
             loc="outside lower center",
             ncols=min(len(colours), 6),
         )
-        svg, png = _render(figure)
-    ends = [f"{_PANEL_TITLES[shortcut]}: {_span(group, 'val_error')} at the end" for shortcut, group in groups.items()]
-    mean = " Lines are means over the seeds." if _seeds(results) > 1 else ""
-    band = " Bands reach from the lowest to the highest seed." if banded else ""
-    return Picture(
-        name="curves",
-        title="Training curves",
-        caption=(
-            "Validation error (bold) and error on the training batches as they came, augmented (thin)."
-            f"{mean}{band} Dotted lines: the learning rate drops. What lies above {top:g} % is cut off."
-        ),
-        alt=f"Curves of error against step, one panel for each kind of network. Validation error: {'; '.join(ends)}.",
-        svg=svg,
-        png=png,
-    )
+        return _finish(
+            figure,
+            name="curves",
+            caption=" ".join(filter(None, caption)),
+            alt=f"Curves of error against step, one panel for each kind of network. Validation: {'; '.join(ends)}.",
+        )
 
 
 def draw_confusions(results: Results, classes: Sequence[str]) -> Picture:
@@ -207,18 +197,13 @@ def draw_confusions(results: Results, classes: Sequence[str]) -> Picture:
                 )
         figure.supxlabel("predicted class", fontsize=9)
         figure.supylabel("actual class", fontsize=9)
-        svg, png = _render(figure)
-    return Picture(
-        name="confusion",
-        title="Confusion matrices",
-        caption=(
-            "Percent of the test images of each actual class (row), over all seeds, by the final weights; "
-            f"below {_SHOWN_PERCENT:g} % left blank. The diagonal is right. Shades follow the square root of the share."
-        ),
-        alt=f"Confusion matrices of {len(classes)} classes: {', '.join(result.name for result in results.by_depth)}.",
-        svg=svg,
-        png=png,
-    )
+        return _finish(
+            figure,
+            name="confusion",
+            caption="Percent of the test images of each actual class (row), over all seeds, by the final weights; "
+            f"below {_SHOWN_PERCENT:g} % left blank. The diagonal is right. Shades follow the share's square root.",
+            alt=f"Confusion matrices of {len(classes)} classes: {', '.join(each.name for each in results.by_depth)}.",
+        )
 
 
 def _draw_errors(axes: Axes, results: Results, measure: Measure, title: str) -> None:
@@ -228,7 +213,7 @@ def _draw_errors(axes: Axes, results: Results, measure: Measure, title: str) -> 
         aside = _ASIDE * (index - (len(groups) - 1) / 2)
         places = [results.depths.index(result.network.depth) + aside for result in group]
         spreads = [result.errors[measure] for result in group]
-        for place, spread in zip(places, spreads, strict=True):
+        for place, spread in zip(places, spreads, strict=True) if _seeds(results) > 1 else ():
             beside = [place - _ASIDE / 2] * spread.n
             axes.plot(beside, spread.values, ".", color=colour, alpha=0.6, markersize=5.5, markeredgewidth=0)
         axes.errorbar(
@@ -257,6 +242,19 @@ def _draw_curve(axes: Axes, network: NetworkResult, colour: str, banded: bool) -
         axes.fill_between(val.index, val.min(axis=1), val.max(axis=1), color=colour, alpha=0.18, linewidth=0)
     axes.plot(train.index, train.mean(axis=1), color=colour, linewidth=0.8)
     axes.plot(val.index, val.mean(axis=1), color=colour, linewidth=2.0)
+
+
+def _scale_curves(panels: NDArray[Any], top: int) -> None:
+    panels[0, 0].set_ylim(0, top)
+    panels[0, 0].set_xlim(left=0)
+    for axes in panels.flat:
+        axes.grid(axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    for axes in panels[-1]:
+        axes.set_xlabel("step")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("error (%)")
 
 
 def _draw_confusion(axes: Axes, network: NetworkResult, size: int) -> None:
@@ -299,12 +297,12 @@ def _depth_colours(depths: Sequence[int]) -> dict[int, str]:
     return {depth: to_hex(shade) for depth, shade in zip(depths, shades, strict=True)}
 
 
-def _top_of_curves(results: Results) -> float:
+def _top_of_curves(results: Results) -> int:
     """The end of the error axis, in percent: all but the first quarter of the steps lies below it."""
     means = [network.curves(column).mean(axis=1) for network in results.networks for column in _CURVES]
     later = max(float(mean[mean.index >= mean.index[-1] / 4].max()) for mean in means)
     unit = 10 if later > 20 else 2
-    return min(unit * math.ceil(later / unit) or unit, 100)
+    return min(unit * math.ceil(later / unit) or unit, _ALL)
 
 
 def _span(group: Sequence[NetworkResult], measure: Measure) -> str:
@@ -317,10 +315,9 @@ def _seeds(results: Results) -> int:
     return len(results.networks[0].cells)
 
 
-def _render(figure: Figure) -> tuple[bytes, bytes]:
-    """As SVG and as PNG."""
+def _finish(figure: Figure, name: str, caption: str, alt: str) -> Picture:
     svg, png = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     figure.set_layout_engine("none")  # the first one's layout stays
     figure.savefig(png, format="png", metadata={"Software": None})
-    return svg.getvalue(), png.getvalue()
+    return Picture(name, caption, alt, svg.getvalue(), png.getvalue())

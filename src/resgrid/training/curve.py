@@ -73,9 +73,9 @@ class CurveRecorder(pl.Callback):
 
     def csv(self) -> bytes:
         text = io.StringIO()
-        writer = csv.DictWriter[str](text, CURVE_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CURVE_COLUMNS)
+        writer.writerows([row[column] for column in CURVE_COLUMNS] for row in self.rows)
         return text.getvalue().encode()
 
 

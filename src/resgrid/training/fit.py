@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 import time
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -39,8 +41,9 @@ from resgrid.training.curve import CurveRecorder, Row, snapshot
 from resgrid.training.fingerprint import TRAINING_SECTIONS, cell_fingerprint
 from resgrid.training.module import Classifier
 from resgrid.training.progress import ProgressLine
-from resgrid.training.resume import Checkpoints, SaveForResuming
+from resgrid.training.resume import Checkpoints, SaveForResuming, ToldToEndError
 from resgrid.training.schedule import LearningRate
+from resgrid.training.sync_batchnorm import make_batchnorm_global
 from resgrid.training.tally import Score
 
 VALIDATION_BATCH = 500
@@ -60,15 +63,21 @@ def train_cell(cell: Cell, config: Config, stage: Path) -> None:
     card = DatasetCard.read(PreparedPaths().card)
     fingerprint = cell_fingerprint(cell, config, card, stage)
     training = Training(cell, config, card, fingerprint)
-    training.run.log_params(_flat_parameters(config) | {"network": cell.network, "seed": cell.seed})
-    training.run.set_tags(_tags(cell, config, card, fingerprint))
     try:
+        training.run.log_params(_flat_parameters(config) | {"network": cell.network, "seed": cell.seed})
+        training.run.set_tags(_tags(cell, config, card, fingerprint))
         metrics = training.fit()
+        if training.trainer.is_global_zero:
+            training.write(metrics, training.stage_record(started, time.monotonic() - clock))
+    except ToldToEndError as reason:
+        training.run.finish("KILLED")
+        if not training.trainer.is_global_zero:
+            sys.exit()  # a rank that ends with an error has Lightning kill the first one, which may still be writing
+        console.print(f"{cell.name}: {reason}; the checkpoint is written, the same command goes on from it")
+        sys.exit(128 + signal.SIGTERM)
     except BaseException as error:
         training.run.finish("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    if training.trainer.is_global_zero:
-        training.write(metrics, training.stage_record(started, time.monotonic() - clock))
     training.run.finish()
 
 
@@ -97,11 +106,11 @@ class Training:
         # fp32 means fp32: no TF32 in convolutions, which is cuDNN's default.
         torch.backends.cudnn.allow_tf32 = False
         pl.seed_everything(cell.seed, verbose=False)
-        self.module = self._build_module()
+        devices = count_devices(config.train)
+        self.module = self._build_module(world_size=devices * config.train.num_nodes)
         steps_per_epoch = len(self.module.train_images) / config.train.batch_size
         self.curve = CurveRecorder(steps_per_epoch, self._take_row)
         self.progress = ProgressLine(cell.name, config.train.max_steps, config.train.batch_size)
-        devices = count_devices(config.train)
         self.checkpoints = Checkpoints.of(cell, fingerprint, self._conditions(devices * config.train.num_nodes))
         self.saving = SaveForResuming(self.checkpoints, config.train.checkpoint_every)
         self.trainer = self._build_trainer(devices)
@@ -123,7 +132,7 @@ class Training:
         )
         plan.batch(0, trainer.global_rank, trainer.world_size)  # an uneven division fails here, before any work
         trainer.fit(self.module, loader, self._evaluation_loader("val"), ckpt_path=self.resume_from, weights_only=True)
-        final = _Final(train=self._score("train"), val=self._score("val"))
+        final = _Final(train=self.score("train"), val=self.score("val"))
         return TrainMetrics(
             network=self.cell.network,
             seed=self.cell.seed,
@@ -165,11 +174,13 @@ class Training:
             versions=versions(),
         )
 
-    def _build_module(self) -> Classifier:
+    def _build_module(self, world_size: int) -> Classifier:
         config, card = self.config, self.card
         if config.augment.pad >= min(card.shape[1:]):
             raise ValueError(f"augment.pad: {config.augment.pad}: must be below the images' size, {card.shape[1:]}")
         network = build_network(self.cell.network, len(card.classes), card.shape[0])
+        if config.train.sync_batchnorm and world_size > 1 and choose_accelerator() == "cpu":
+            make_batchnorm_global(network)
         rate = LearningRate(config.optimizer, config.schedule, parse_network(self.cell.network).depth)
         train_images, val_images = (self._images(split) for split in ("train", "val"))
         return Classifier(network, train_images, val_images, config.optimizer, rate, config.train.compile)
@@ -185,7 +196,7 @@ class Training:
         # The loader needs no state: it asks for the step that is restored.
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")
         # Lightning's own call of a torch function that is deprecated since 2.14.
-        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec. is deprecated")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         return pl.Trainer(
             accelerator=choose_accelerator(),
             devices=devices,
@@ -198,7 +209,7 @@ class Training:
             val_check_interval=config.val_every,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            sync_batchnorm=config.sync_batchnorm,
+            sync_batchnorm=config.sync_batchnorm and choose_accelerator() == "gpu",
             deterministic=config.deterministic,
             benchmark=not config.deterministic,
             logger=False,
@@ -257,7 +268,8 @@ class Training:
         images = self.module.val_images if split == "val" else self.module.train_images
         return EvaluationLoader(len(images), VALIDATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
 
-    def _score(self, split: Any) -> Score:
+    def score(self, split: Literal["train", "val"]) -> Score:
+        """Measure the present weights on a whole split, each image once on any number of devices."""
         self.module.score_images = split
         self.trainer.validate(self.module, self._evaluation_loader(split), verbose=False)
         assert self.module.val_score is not None

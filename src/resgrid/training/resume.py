@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.utilities.exceptions import SIGTERMException
+import torch
+import torch.distributed
 
 from resgrid.artifacts import sha256_of_file, state_folder, write_whole
 from resgrid.cells import Cell
 from resgrid.terminal import console
 
 KEPT = 2
+
+# Steps between two agreements of the ranks on whether one of them was told to end: asking costs a wait for the device.
+AGREE_EVERY = 16
+
+
+class ToldToEndError(Exception):
+    """The process got SIGTERM (a preempted node, a stopped job); a checkpoint of the step that was reached is written."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +87,18 @@ def _seal_of(path: Path) -> Path:
 
 
 class SaveForResuming(pl.Callback):
-    """Saves a checkpoint every `every` steps, and when the process is told to end (SIGTERM)."""
+    """Saves a checkpoint every `every` steps, and when a process of the training is told to end (SIGTERM).
+
+    Lightning's own handling of SIGTERM hangs when several ranks get the signal at once: its handler broadcasts,
+    whatever else the ranks are exchanging at that moment. Here a handler only notes the signal.
+    """
 
     def __init__(self, checkpoints: Checkpoints, every: int) -> None:
         self.checkpoints = checkpoints
         self.every = every
         self.resumed_from: list[int] = []
         self._saved_at = 0
+        self._told_to_end = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
@@ -92,19 +106,33 @@ class SaveForResuming(pl.Callback):
         if trainer.global_step:
             self.resumed_from.append(trainer.global_step)
             self._saved_at = trainer.global_step
+        # Lightning has put its handler in place by now, and puts back the one before it at the end.
+        signal.signal(signal.SIGTERM, self._note_signal)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         # At the start of a step, not at its end: only then are the step before and its validation complete in
         # Lightning's own counters, and a resumed run neither repeats nor skips a validation.
-        if trainer.global_step % self.every == 0:
+        step = trainer.global_step
+        told_to_end = self._anyone_told_to_end(trainer)
+        if (told_to_end or step % self.every == 0) and step > self._saved_at:
             self._save(trainer)
+        if told_to_end:
+            raise ToldToEndError(f"told to end at step {step}")
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        # Lightning raises it between two steps, when everything is complete.
-        if isinstance(exception, SIGTERMException):
-            self._save(trainer)
+    def _note_signal(self, signum: int, frame: object) -> None:
+        self._told_to_end = True
+
+    def _anyone_told_to_end(self, trainer: pl.Trainer) -> bool:
+        """The same answer on every rank, so that all of them save the same step."""
+        if trainer.world_size == 1:
+            return self._told_to_end
+        if trainer.global_step % AGREE_EVERY:
+            return False
+        told = torch.tensor(float(self._told_to_end), device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(told)
+        return bool(told.item())
 
     def state_dict(self) -> dict[str, Any]:
         return {"resumed_from": self.resumed_from}
@@ -113,10 +141,7 @@ class SaveForResuming(pl.Callback):
         self.resumed_from = list(state_dict["resumed_from"])
 
     def _save(self, trainer: pl.Trainer) -> None:
-        step = trainer.global_step
-        if step == self._saved_at:
-            return
-        self._saved_at = step
+        step = self._saved_at = trainer.global_step
         partial = self.checkpoints.folder / "partial.tmp"
         trainer.save_checkpoint(partial)
         if trainer.is_global_zero:

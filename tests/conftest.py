@@ -1,0 +1,27 @@
+"""Repositories for tests."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from repository import Repository, copy_repository
+
+
+@pytest.fixture(scope="session")
+def prepared_repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """With the data prepared; shared by many tests, so not to be changed: take `repository`."""
+    repository = copy_repository(tmp_path_factory.mktemp("prepared"))
+    repository.run("dvc", "repro", "preprocess")
+    repository.commit("data")
+    return repository
+
+
+@pytest.fixture
+def repository(prepared_repository: Repository, tmp_path: Path) -> Repository:
+    """A copy of one's own, with the data prepared."""
+    root = tmp_path / "repository"
+    shutil.copytree(prepared_repository.root, root, symlinks=True)
+    return Repository(root)

@@ -1,0 +1,90 @@
+"""A folder for each test, and a web server on this machine with faults to order."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESGRID_STATE", str(tmp_path / "state"))
+    monkeypatch.delenv("RESGRID_DATA_SOURCE", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("resgrid.data.download._BACK_OFF", 0.0)
+
+
+@dataclass
+class Mirror:
+    """A web server.
+
+    Attributes:
+        files: what it serves, by name.
+        faults: what goes wrong with the next requests, one each: `500`, `drop` (the connection, halfway), or nothing.
+        ranges: whether it knows `Range`.
+        headers: sent along with every file.
+        asked: path and `Range` of each request so far.
+    """
+
+    address: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    ranges: bool = True
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+def _handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            mirror.asked.append((self.path, self.headers["Range"]))
+            fault = mirror.faults.pop(0) if mirror.faults else ""
+            content = mirror.files.get(self.path.removeprefix("/"))
+            if fault == "500":
+                self.send_error(500)
+            elif content is None:
+                self.send_error(404)
+            else:
+                start = int(re.sub(r"\D", "", self.headers["Range"] or "0")) if mirror.ranges else 0
+                self._send(content, start, drop=fault == "drop")
+
+        def _send(self, content: bytes, start: int, drop: bool) -> None:
+            body = content[start:]
+            if start and not body:
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+            elif start:
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            else:
+                self.send_response(200)
+            for name, value in mirror.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if drop else body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the output of a test is the test's."""
+
+    return Handler
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    served = Mirror()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(served))
+    served.address = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield served
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -1,0 +1,130 @@
+"""The whole pipeline with real DVC, Lightning and MLflow: what runs, what is skipped, what is written."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from repository import Repository, copy_repository
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository in which everything has been run once and is committed."""
+    repository = copy_repository(tmp_path_factory.mktemp("finished"))
+    repository.run("dvc", "repro")
+    repository.commit("results")
+    return repository
+
+
+@pytest.fixture
+def repository(finished: Repository, tmp_path: Path) -> Repository:
+    root = tmp_path / "repository"
+    shutil.copytree(finished.root, root, symlinks=True)
+    return Repository(root)
+
+
+def stages_run(output: str) -> list[str]:
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def test_every_cell_has_its_files_and_the_summary_its_numbers(finished: Repository) -> None:
+    for cell in ("plain8-0", "resnet8-A-0"):
+        files = {path.name for path in (finished.root / "runs" / cell).iterdir()}
+        assert files == {
+            "weights.safetensors",
+            "selected.safetensors",
+            "curve.csv",
+            "metrics.json",
+            "logits.npy",
+            "confusion.csv",
+            "evaluation.json",
+        }
+        header, *rows = (finished.root / "runs" / cell / "curve.csv").read_text().splitlines()
+        assert header == "step,epoch,lr,train/loss,train/error,val/loss,val/error"
+        assert [row.split(",")[0] for row in rows] == ["10", "20", "30", "40"]
+        assert [float(row.split(",")[2]) for row in rows] == pytest.approx([0.1, 0.1, 0.01, 0.001])
+    summary = json.loads((finished.root / "reports/summary.json").read_text())
+    assert [cell["network"] for cell in summary["cells"]] == ["plain8", "resnet8-A"]
+    for cell in summary["cells"]:
+        assert re.fullmatch(r"[0-9a-f]{32}", cell["run_id"])
+        assert re.fullmatch(r"[0-9a-f]{64}", cell["fingerprint"])
+        assert cell["parameters"] == 75_002
+        folder = finished.root / "runs" / f"{cell['network']}-{cell['seed']}"
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert (cell["train_error"], cell["val_error"]) == (metrics["train_error"], metrics["val_error"])
+        assert cell["test_error"] == json.loads((folder / "evaluation.json").read_text())["test_error"]
+    assert (finished.root / "reports/index.html").stat().st_size > 10_000
+
+
+def test_no_out_holds_a_time_a_host_or_a_run_id(finished: Repository) -> None:
+    (record,) = (finished.root / ".resgrid/records").glob("plain8-0-*.json")
+    lineage = json.loads(record.read_text())
+    for path in (finished.root / "runs/plain8-0").iterdir():
+        content = path.read_bytes()
+        assert lineage["run_id"].encode() not in content, path
+        assert lineage["train"]["started"][:10].encode() not in content, path
+
+
+def test_running_again_runs_nothing(repository: Repository) -> None:
+    assert stages_run(repository.run("dvc", "repro").stdout) == []
+    assert "up to date" in repository.run("dvc", "status").stdout
+
+
+def test_a_new_network_runs_alone(repository: Repository) -> None:
+    repository.set_params(grid={"network": ["plain8", "resnet8-A", "resnet8-B"]})
+    output = repository.run("dvc", "repro").stdout
+    assert stages_run(output) == ["train@resnet8-B-0", "evaluate@resnet8-B-0", "report"]
+
+
+def test_another_rate_trains_again_and_downloads_nothing(repository: Repository) -> None:
+    repository.set_params(optimizer={"lr": 0.05}, grid={"network": ["plain8"]})
+    before = repository.dvc_lock()["train@plain8-0"]["outs"]
+    assert stages_run(repository.run("dvc", "repro").stdout) == ["train@plain8-0", "evaluate@plain8-0", "report"]
+    assert repository.dvc_lock()["train@plain8-0"]["outs"] != before
+
+
+def test_deleted_results_come_back_from_the_cache_without_training(repository: Repository) -> None:
+    weights = (repository.root / "runs/plain8-0/weights.safetensors").read_bytes()
+    shutil.rmtree(repository.root / "runs")
+    assert stages_run(repository.run("dvc", "repro").stdout) == []
+    assert (repository.root / "runs/plain8-0/weights.safetensors").read_bytes() == weights
+
+
+def test_an_experiment_overrides_a_parameter(repository: Repository) -> None:
+    repository.run("dvc", "exp", "run", "-S", "optimizer.lr=0.05", "-S", "grid.network=[plain8]", "--name", "lower")
+    shown = json.loads(repository.run("dvc", "exp", "show", "--json").stdout)
+    experiment = shown[0]["experiments"] or shown[1]["experiments"]
+    assert experiment[0]["name"] == "lower"
+    assert experiment[0]["revs"][0]["data"]["params"]["params.yaml"]["data"]["optimizer"]["lr"] == 0.05
+
+
+def test_dvc_shows_metrics_and_plots(finished: Repository) -> None:
+    metrics = json.loads(finished.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    assert "test_error" in metrics["runs/plain8-0/evaluation.json"]["data"]
+    plots = json.loads(finished.run("dvc", "plots", "show", "--json").stdout)["data"]
+    assert {"runs/plain8-0/curve.csv", "runs/plain8-0/confusion.csv"} <= set(plots)
+
+
+def test_verify_finds_the_very_bytes_and_tells_of_other_ones(repository: Repository) -> None:
+    same = repository.run("python", "-m", "pipeline.verify")
+    assert "6 × same bytes" in same.stderr
+    repository.set_params(train={"threads": 2})
+    repository.run("dvc", "repro", "evaluate@plain8-0")
+    changed = repository.run("python", "-m", "pipeline.verify", "--tolerance", "100")
+    assert "same metrics" in changed.stderr
+    assert "runs/plain8-0/weights.safetensors" in changed.stderr
+
+
+def test_a_cell_twice_gives_the_same_weights(
+    finished: Repository, prepared_repository: Repository, tmp_path: Path
+) -> None:
+    root = tmp_path / "again"
+    shutil.copytree(prepared_repository.root, root, symlinks=True)
+    again = Repository(root)
+    again.run("python", "-m", "pipeline.train", "--network", "plain8", "--seed", "0")
+    for name in ("weights.safetensors", "selected.safetensors", "curve.csv", "metrics.json"):
+        ours, theirs = (repository.root / "runs/plain8-0" / name for repository in (again, finished))
+        assert ours.read_bytes() == theirs.read_bytes()

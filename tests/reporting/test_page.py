@@ -1,0 +1,254 @@
+"""The report's files: their numbers, their links, and that they need nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import pytest
+
+from pipeline import report
+from resgrid.artifacts import REPORTS, PreparedPaths, RunRecord
+from resgrid.cells import Cell
+from resgrid.config import PARAMS_FILE
+from resgrid.reporting.page import duration, most_confused, run_address
+
+if TYPE_CHECKING:
+    from tests.reporting.conftest import MakeStudy
+
+LOADING = {"src", "srcset", "poster", "data", "background", "action"}
+FIGURES = [f"{name}.{suffix}" for name in ("confusion", "curves", "depth") for suffix in ("png", "svg")]
+SOME = [(1.0, 8), (2.0, 12)]
+
+
+class Page(HTMLParser):
+    """The tags of a page, with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def values(self, attribute: str) -> list[str]:
+        return [attributes[attribute] for _, attributes in self.tags if attribute in attributes]
+
+
+def test_summary_holds_each_cell_s_numbers(make_study: MakeStudy) -> None:
+    study = make_study()
+    summary = study.summary()
+    assert summary["preset"] == "digits"
+    assert summary["data"]["label"] == "Digits"
+    assert summary["data"]["data_hash"] == study.card.data_hash
+    assert summary["cells"][3] == {
+        "network": "plain20",
+        "depth": 20,
+        "shortcut": "none",
+        "seed": 1,
+        "parameters": 20000,
+        "train_error": 8.0,
+        "val_error": 8.5,
+        "test_error": 8.0,
+        "selected_val_error": 8.25,
+        "selected_test_error": 8.75,
+        "test_loss": 0.25,
+        "fingerprint": study.results().cells[3].train.fingerprint,
+        "run_id": "0a1b2c",
+        "commit": "c1",
+    }
+
+
+def test_summary_holds_the_aggregates(make_study: MakeStudy) -> None:
+    plain20 = make_study().summary()["networks"][1]
+    assert plain20["network"] == "plain20"
+    assert plain20["seeds"] == [0, 1]
+    assert plain20["test_error"] == {"mean": 7.0, "deviation": pytest.approx(2**0.5), "n": 2}
+
+
+def test_a_loss_that_json_cannot_hold_is_null(make_study: MakeStudy) -> None:
+    study = make_study({"plain8": SOME})
+    evaluation = study.paths("plain8", 0).evaluation
+    evaluation.write_text(re.sub(r'"test_loss": [0-9.]+', '"test_loss": Infinity', evaluation.read_text()))
+    assert study.summary()["cells"][0]["test_loss"] is None
+
+
+def test_without_records_the_report_is_written_and_says_so(make_study: MakeStudy) -> None:
+    study = make_study(records=False)
+    page = study.page()
+    assert "8 of 8 cells have no run record on this machine" in page
+    assert "No run record is on this machine, so hardware" in page
+    assert {cell["run_id"] for cell in study.summary()["cells"]} == {None}
+
+
+def test_a_record_of_another_fingerprint_is_not_taken(make_study: MakeStudy) -> None:
+    study = make_study(records=False)
+    other = study.paths("plain8", 0)
+    study.write_record(Cell("plain8", 1))
+    other.metrics.write_text(re.sub(r'"fingerprint": "[0-9a-f]+"', '"fingerprint": "beef"', other.metrics.read_text()))
+    assert [cell["run_id"] for cell in study.summary()["cells"][:2]] == [None, "0a1b2c"]
+
+
+def test_the_page_loads_nothing_and_each_figure_has_a_text_in_its_place(make_study: MakeStudy) -> None:
+    text = (make_study().report() / "index.html").read_text()
+    page = Page(text)
+    loaded = [value for attribute in LOADING for value in page.values(attribute)]
+    assert len(loaded) == 3
+    assert all(value.startswith("data:image/svg+xml;base64,") for value in loaded)
+    assert [attributes["href"] for tag, attributes in page.tags if tag == "link"] == ["data:,"]
+    assert not {"script", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
+    assert "@import" not in text
+    assert "url(" not in text
+    for value in loaded:
+        svg = base64.b64decode(value.partition(",")[2]).decode()
+        assert not re.findall(r'(?:href|src)="(?!#|data:)', svg)
+    texts = page.values("alt")
+    assert len(texts) == 3
+    assert "plain: 0.50 % (plain8) to 7.00 % (plain20) in training" in texts[0]
+    assert all(len(text) > 40 for text in texts)
+
+
+def test_links_inside_the_page_lead_somewhere(make_study: MakeStudy) -> None:
+    page = Page(make_study().page())
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    anchors = {href[1:] for href in page.values("href") if href.startswith("#")}
+    assert anchors <= set(ids)
+    assert {"plain8-0", "resnet20-A-1", "summary", "cells"} <= anchors
+
+
+def test_every_tag_is_closed(make_study: MakeStudy) -> None:
+    """Browsers mend a page in silence; this one needs no mending."""
+    open_tags: list[str] = []
+
+    class Balance(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag not in ("meta", "link", "img", "br"):
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_tags.pop() == tag
+
+    Balance().feed(make_study(data="cifar10", records=False).page())
+    assert open_tags == []
+
+
+def test_equal_inputs_give_equal_bytes_whatever_the_user_s_matplotlib_settings(make_study: MakeStudy) -> None:
+    study = make_study({"plain8": SOME, "resnet8-A": SOME})
+    first = study.report("first")
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "black", "savefig.dpi": 30}):
+        second = study.report("second")
+    names = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert len(names) == 8
+    for name in names:
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_a_figure_of_an_earlier_report_does_not_stay(make_study: MakeStudy) -> None:
+    study = make_study({"plain8": [(1.0, 8)]})
+    stale = study.root / "reports/figures/stale.png"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"")
+    study.report()
+    assert sorted(path.name for path in stale.parent.iterdir()) == FIGURES
+
+
+def test_text_from_outside_is_shown_and_not_obeyed(make_study: MakeStudy) -> None:
+    card = {"label": "<script>alert(1)</script>", "note": "A & B", "classes": ["<b>", r"$\bad$"]}
+    text = (make_study({"plain8": [(0.0, 0)]}, card=card).report() / "index.html").read_text()
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "A &amp; B." in text
+
+
+def test_more_than_twenty_classes_give_a_table_of_confusions(make_study: MakeStudy) -> None:
+    study = make_study({"plain8": [(1.0, 8)]}, card={"classes": [f"class {label}" for label in range(25)]})
+    reports = study.report()
+    assert "mixes up most in the test" in (reports / "index.html").read_text()
+    assert not (reports / "figures/confusion.png").exists()
+
+
+def test_the_most_confused_classes_come_first(make_study: MakeStudy) -> None:
+    study = make_study({"plain8": [(0.0, 3)]}, card={"classes": ["cat", "dog", "emu"]})
+    rows = ["actual,predicted", *["cat,cat"] * 299, "cat,dog", *["dog,dog"] * 98, "dog,emu", "dog,emu"]
+    study.paths("plain8", 0).confusion.write_text("\n".join(rows))
+    pairs = most_confused(study.results().networks[0], study.card.classes, 5)
+    assert [(pair.actual, pair.predicted, pair.images) for pair in pairs] == [("dog", "emu", 2), ("cat", "dog", 1)]
+    assert [pair.share for pair in pairs] == pytest.approx([2.0, 100 / 300])
+
+
+@pytest.mark.parametrize(
+    ("tracking_uri", "address"),
+    [
+        ("http://host:5000", "http://host:5000/#/runs/abc"),
+        ("https://me:secret@host/mlflow/", "https://host/mlflow/#/runs/abc"),
+        ("sqlite:///mlruns/mlflow.db", None),
+        (None, None),
+    ],
+)
+def test_runs_on_a_server_are_linked_without_credentials(tracking_uri: str | None, address: str | None) -> None:
+    record = RunRecord(cell="plain8-0", fingerprint="f", run_id="abc", tracking_uri=tracking_uri)
+    assert run_address(record) == address
+
+
+def test_each_run_is_linked_or_named(make_study: MakeStudy) -> None:
+    study = make_study({"plain8": SOME, "plain20": SOME})
+    study.write_record(Cell("plain8", 1), run_id="feed", tracking_uri="http://host:5000")
+    study.write_record(Cell("plain20", 0), run_id=None, tracking_uri=None)
+    text = study.page()
+    assert '<a href="http://host:5000/#/runs/feed"><code>feed</code></a>' in text
+    assert "<td><code>0a1b2c</code></td>" in text
+    assert "not tracked" in text
+
+
+def test_machines_and_commits_are_all_listed(make_study: MakeStudy) -> None:
+    study = make_study({"plain8": SOME, "plain20": SOME})
+    study.write_record(Cell("plain20", 1), commit="d2" + "0" * 38 + "-dirty")
+    text = study.page()
+    assert "trained on 2 different commits" in text
+    assert "d2000000</code>" in text or "d2000000-dirty</code>" in text
+    assert re.search(r'<th scope="row">training</th><td class="number">3</td><td class="number">1 min 30 s</td>', text)
+
+
+def test_every_parameter_is_on_the_page(make_study: MakeStudy) -> None:
+    study = make_study()
+    text = study.page()
+    for section in ("data", "split", "augment", "optimizer", "schedule", "train", "evaluate"):
+        for name in type(getattr(study.config, section)).model_fields:
+            assert f"<dt>{name}</dt>" in text, name
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        {"resnet20-C": [(1.0, 8)]},
+        {"plain8": SOME, "resnet8-B": SOME, "resnet20-A": SOME},
+        {"plain8": [(0.0, 0)] * 3, "resnet8-A": [(100.0, 400)] * 3},
+    ],
+    ids=["one cell", "no twins at depth 20", "none and all wrong"],
+)
+def test_any_grid_gives_a_report(make_study: MakeStudy, outcomes: dict[str, Any]) -> None:
+    study = make_study(outcomes)
+    reports = study.report()
+    assert sorted(path.name for path in (reports / "figures").iterdir()) == FIGURES
+    assert json.loads((reports / "summary.json").read_text()) == study.summary()
+
+
+def test_the_stage_reports_on_the_grid_in_params(make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study({"plain8": [(1.0, 8)]})
+    monkeypatch.chdir(study.root)
+    PARAMS_FILE.write_text(study.config.model_dump_json())
+    study.card.write(PreparedPaths().card)
+    report.main()
+    assert json.loads((REPORTS / "summary.json").read_text()) == study.summary()
+    assert "Digits" in (REPORTS / "index.html").read_text()
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(42.4, "42 s"), (200, "3 min 20 s"), (18240, "5 h 4 min")])
+def test_durations_are_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

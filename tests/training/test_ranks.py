@@ -1,0 +1,40 @@
+"""Real DDP processes (gloo) against one process: the same images, the same counts, the same losses."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from repository import Repository
+
+SCORE_SPLIT = str(Path(__file__).with_name("score_split.py"))
+
+
+def test_one_two_and_three_ranks_count_the_same_to_the_integer(repository: Repository) -> None:
+    scores: dict[int, list[float]] = {}
+    for devices in (1, 2, 3):  # 240 images over 3 ranks are even, 1,197 over 2 are not
+        repository.set_params(train={"devices": devices, "batch_size": 6})
+        repository.run("python", SCORE_SPLIT, "train")
+        scores[devices] = [float(number) for number in (repository.root / "score.txt").read_text().split()]
+    assert scores[1][1] == 1197
+    for devices in (2, 3):
+        assert scores[devices][:2] == scores[1][:2]
+        assert scores[devices][2] == pytest.approx(scores[1][2], rel=1e-6)
+
+
+def test_two_ranks_with_global_batch_norm_train_like_one(repository: Repository) -> None:
+    repository.set_params(
+        train={"max_steps": 20, "val_every": 1, "sync_batchnorm": True},
+        schedule={"milestones": []},
+        optimizer={"lr": 0.01},
+    )
+    losses: dict[int, list[float]] = {}
+    for devices in (1, 2):
+        repository.set_params(train={"devices": devices})
+        repository.run("python", "-m", "pipeline.train", "--network", "resnet8-A", "--seed", "0")
+        with (repository.root / "runs/resnet8-A-0/curve.csv").open() as file:
+            losses[devices] = [float(row["train/loss"]) for row in csv.DictReader(file)]
+    assert len(losses[1]) == 20
+    assert losses[2] == pytest.approx(losses[1], abs=1e-4)
+    records = list((repository.root / ".resgrid/records").glob("resnet8-A-0-*.json"))
+    assert len(records) == 2  # one for each fingerprint, none for a second rank
