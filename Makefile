@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint verify dashboard report clean
+.PHONY: help setup run test test-all lint certify bench verify dashboard report clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -44,6 +44,12 @@ lint: $(READY) ## style, types and the import contract
 	@ruff format --quiet --check .
 	@basedpyright
 	@lint-imports --no-logo
+
+certify: $(READY) ## prove that a killed training ends with the same bits (minutes)
+	@python -m pytest -m slow tests/pipeline/test_resume.py
+
+bench: $(READY) ## measure the training loop against its bound and the usual loop
+	@python -m benchmarks.train
 
 verify: $(READY) ## compare this machine's results with the committed ones
 	@python -m pipeline.verify

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from resgrid.cells import Cell
 
@@ -46,7 +47,18 @@ class _Record(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        return cls.model_validate_json(path.read_bytes())
+        """Read a record back.
+
+        Raises:
+            FileNotFoundError: it isn't there.
+            ValueError: it is damaged.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{path} is missing; `dvc repro` makes it") from None
+        except ValidationError as error:
+            raise ValueError(f"{path} is damaged: {error}") from None
 
 
 class DatasetCard(_Record):
@@ -76,8 +88,12 @@ class DatasetCard(_Record):
 
     @property
     def data_hash(self) -> str:
-        """One hash over all prepared files: the identity of the data in every run."""
-        return sha256_of_text(json.dumps(self.sha256, sort_keys=True))
+        """One hash over the prepared arrays: the identity of the data in every run.
+
+        The picture of samples is left out: another version of the drawing library makes no other data.
+        """
+        arrays = {path: sha256 for path, sha256 in self.sha256.items() if path.endswith(".npy")}
+        return sha256_of_text(json.dumps(arrays, sort_keys=True))
 
 
 class TrainMetrics(_Record):
@@ -256,10 +272,27 @@ def write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content)
+        with named_failures(path):
+            partial.write_bytes(content)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_failures(path: Path) -> Iterator[None]:
+    """Put the path into errors of writing: a full disk answers without saying where.
+
+    Raises:
+        OSError: with `path` in it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        reason = f"{os.strerror(error.errno)}; make room in {path.parent.absolute()}"
+        raise OSError(error.errno, reason, str(path)) from error
 
 
 def sha256_of_file(path: Path) -> str:

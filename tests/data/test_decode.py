@@ -226,9 +226,11 @@ def test_val_is_the_test_where_there_is_no_test() -> None:
 
 def test_test_comes_before_val() -> None:
     files = image_files()
-    decoded = images(tar(files | {"val/cat/9.png": files["test/cat/0.png"]}))
+    unused = encoded(np.zeros((9, 9, 3), np.uint8), "JPEG")
+    decoded = images(tar({"val/cat/0.jpg": unused} | files))
     assert len(decoded.labels["test"]) == 4
     assert decoded.notes == []
+    assert len(pixels(decoded)["train"]) == 12
 
 
 def test_jpeg_is_noted_by_content() -> None:
@@ -301,8 +303,9 @@ PIXEL = image_files()["train/cat/0.png"]
     ],
 )
 def test_a_wrong_image_archive_is_named(change: dict[str, bytes], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        list(images(tar(image_files() | change)).blocks())
+    for files in (image_files() | change, change | image_files() | change):  # last and first in the archive
+        with pytest.raises(ValueError, match=message):
+            list(images(tar(files)).blocks())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from repository import Repository, copy_repository
 
 

@@ -88,7 +88,7 @@ def test_artifacts_are_still_there_after_the_folder_moved(store: Path, monkeypat
     client = open_client()
     assert run.run_id is not None
     assert [file.path for file in client.list_artifacts(run.run_id, "figures")] == ["figures/curve.png"]
-    assert client.get_run(run.run_id).info.artifact_uri.startswith(moved.as_uri())
+    assert str(client.get_run(run.run_id).info.artifact_uri).startswith(moved.as_uri())
 
 
 def test_a_server_that_is_not_there_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
-"""A program for test_ranks.py: scores a split with untrained weights on the devices of params.yaml, under Lightning."""
+"""A program for test_ranks.py: scores the training split with untrained weights on the devices of params.yaml, under Lightning."""
 
-import sys
 from pathlib import Path
 
 from resgrid.artifacts import DatasetCard, PreparedPaths
@@ -11,7 +10,7 @@ from resgrid.training.fit import Training
 if __name__ == "__main__":
     card = DatasetCard.read(PreparedPaths().card)
     training = Training(Cell("resnet8-A", 0), load_config(), card, fingerprint="0" * 64)
-    score = training.score(sys.argv[1])
+    score = training.score("train")
     training.run.finish()
     if training.trainer.is_global_zero:
         Path("score.txt").write_text(f"{score.error} {score.images} {score.loss:.12f}")

@@ -4,7 +4,6 @@ import csv
 from pathlib import Path
 
 import pytest
-
 from repository import Repository
 
 SCORE_SPLIT = str(Path(__file__).with_name("score_split.py"))
@@ -14,7 +13,7 @@ def test_one_two_and_three_ranks_count_the_same_to_the_integer(repository: Repos
     scores: dict[int, list[float]] = {}
     for devices in (1, 2, 3):  # 240 images over 3 ranks are even, 1,197 over 2 are not
         repository.set_params(train={"devices": devices, "batch_size": 6})
-        repository.run("python", SCORE_SPLIT, "train")
+        repository.run("python", SCORE_SPLIT)
         scores[devices] = [float(number) for number in (repository.root / "score.txt").read_text().split()]
     assert scores[1][1] == 1197
     for devices in (2, 3):

@@ -8,7 +8,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -24,8 +24,8 @@ from resgrid.data.published import PUBLISHED, RawFile, raw_files
 
 _BLOCK = 1024  # images
 _MEMBER_LIMIT = 1 << 28  # bytes of one file in an archive; CIFAR-100's training file has 155 million
-_UNPACKED_LIMIT = 1 << 30  # bytes that any archive may unpack to; a bigger one
-_UNPACKED_RATIO = 100  # at most so many times its own size. Image files hardly shrink in an archive
+_UNPACKED_LIMIT = 1 << 30  # bytes that any archive may unpack to
+_UNPACKED_RATIO = 100  # beyond that, how many times its own size: image files hardly shrink in an archive
 _PIXEL_LIMIT = 1 << 26
 _FORMATS = ("JPEG", "PNG", "BMP", "PPM")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm")
@@ -265,7 +265,7 @@ class _Layout:
     rows: dict[str, tuple[str, int]]
 
 
-def _read_layout(path: Path, names: list[str]) -> _Layout:
+def _read_layout(path: Path, names: Iterable[str]) -> _Layout:
     places: dict[tuple[str, ...], str] = {}
     for name in names:
         place = _place_in_layout(path, name)
@@ -315,19 +315,13 @@ def _same_classes(path: Path, classes: dict[str, set[str]]) -> list[str]:
 
 def _image_archive(path: Path, size: int | None) -> Decoded:
     """Images in `train/<class>/*` and `test/<class>/*` (or else `val/<class>/*`, as in ImageNet) of an archive."""
-    names: list[str] = []
-    first, jpeg = None, False
-    for name, content in _members(path, _is_in_a_split):
-        names.append(name)
-        jpeg = jpeg or content.startswith(_JPEG_MAGIC)
-        first = _read_image(path, name, content, size) if first is None else first
-    if first is None:
-        raise ValueError(f"{path}: holds no images in train; needed are <split>/<class>/<image>")
-    layout = _read_layout(path, names)
-    notes = ["decoded from JPEG (lossy)"] if jpeg else []
+    is_jpeg = [(name, content.startswith(_JPEG_MAGIC)) for name, content in _members(path, _is_in_a_split)]
+    layout = _read_layout(path, [name for name, _ in is_jpeg])
+    notes = ["decoded from JPEG (lossy)"] if any(jpeg and name in layout.rows for name, jpeg in is_jpeg) else []
     notes += [f"resized to {size}×{size} pixels"] if size is not None else []
     notes += ["tested on val"] if layout.test_folder == "val" else []
-    channels, height, width = first.shape
+    first, content = next(_members(path, layout.rows.__contains__))
+    channels, height, width = _read_image(path, first, content, size).shape
 
     def blocks() -> Iterator[Block]:
         waiting: dict[str, list[tuple[int, np.ndarray]]] = {split: [] for split in layout.labels}
@@ -335,7 +329,7 @@ def _image_archive(path: Path, size: int | None) -> Decoded:
             image = _read_image(path, name, content, size)
             if image.shape != (channels, height, width):
                 raise ValueError(
-                    f"{path}: {name} has {image.shape[2]}×{image.shape[1]} pixels, but {names[0]} has "
+                    f"{path}: {name} has {image.shape[2]}×{image.shape[1]} pixels, but {first} has "
                     f"{width}×{height}; give data.image_size in params.yaml to bring them to one size"
                 )
             split, row = layout.rows[name]

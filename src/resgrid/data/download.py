@@ -14,8 +14,7 @@ from filelock import FileLock
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from urllib3.exceptions import HTTPError
 
-from resgrid.artifacts import sha256_of_text, state_folder
-from resgrid.data.landing import named_failures
+from resgrid.artifacts import named_failures, sha256_of_text, state_folder
 from resgrid.data.published import source_name
 from resgrid.terminal import console
 

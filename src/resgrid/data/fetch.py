@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from resgrid.artifacts import RAW, SPLITS, sha256_of_file
+from resgrid.artifacts import RAW, SPLITS, named_failures, sha256_of_file
 from resgrid.config import DataConfig
 from resgrid.data.download import SourceError, downloaded
-from resgrid.data.landing import folder_lock, named_failures, whole_folder
+from resgrid.data.landing import folder_lock, whole_folder
 from resgrid.data.published import ARCHIVE_EXTENSIONS, ARCHIVES_END, PUBLISHED, RawFile, is_address, raw_files
 from resgrid.terminal import console
 

@@ -51,22 +51,6 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         _remove(partial)
 
 
-@contextmanager
-def named_failures(path: Path) -> Iterator[None]:
-    """Put the path into errors of writing: a full disk answers without saying where.
-
-    Raises:
-        OSError: with `path` in it.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None or error.filename is not None:
-            raise
-        reason = f"{os.strerror(error.errno)}; make room in {path.parent.absolute()}"
-        raise OSError(error.errno, reason, str(path)) from error
-
-
 def _remove(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)

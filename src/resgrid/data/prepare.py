@@ -16,10 +16,10 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.progress import Progress
 from sklearn.model_selection import train_test_split
 
-from resgrid.artifacts import RAW, DatasetCard, PreparedPaths, sha256_of_files, write_whole
+from resgrid.artifacts import RAW, DatasetCard, PreparedPaths, named_failures, sha256_of_files, write_whole
 from resgrid.config import DataConfig, SplitConfig
 from resgrid.data.decode import Block, Decoded, decode
-from resgrid.data.landing import folder_lock, named_failures, whole_folder
+from resgrid.data.landing import folder_lock, whole_folder
 from resgrid.data.published import NOT_PUBLISHED, PUBLISHED, label_of, raw_files
 from resgrid.data.store import Split, open_split
 from resgrid.terminal import console
@@ -48,8 +48,8 @@ def prepare(data: DataConfig, split: SplitConfig, raw: Path = RAW, into: Prepare
     with folder_lock(into.root), whole_folder(into.root) as folder:
         paths = PreparedPaths(folder)
         statistics = _write_arrays(decoded, parts, paths)
-        _write(paths.mean_image, _npy(statistics.mean_image.astype(np.float32)))
-        _write(paths.samples, _png(draw_samples(open_split(paths, "train"), decoded.classes)))
+        write_whole(paths.mean_image, _npy(statistics.mean_image.astype(np.float32)))
+        write_whole(paths.samples, _png(draw_samples(open_split(paths, "train"), decoded.classes)))
         card = DatasetCard(
             name=data.name,
             label=label_of(data),
@@ -194,7 +194,7 @@ def _write_arrays(decoded: Decoded, parts: dict[str, Part], paths: PreparedPaths
                 if name == "train":
                     statistics.add(images)
     for name, part in parts.items():
-        _write(paths.labels(name), _npy(decoded.labels[part.source][part.rows]))
+        write_whole(paths.labels(name), _npy(decoded.labels[part.source][part.rows]))
     return statistics
 
 
@@ -262,11 +262,6 @@ def _npy(array: np.ndarray) -> bytes:
     content = BytesIO()
     np.save(content, array, allow_pickle=False)
     return content.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with named_failures(path):
-        write_whole(path, content)
 
 
 def _notes(data: DataConfig, decoded: Decoded) -> list[str]:

@@ -99,8 +99,8 @@ PUBLISHED = {
         classes=_TEN_DIGITS,
     ),
     # Addresses: torchvision (datasets/mnist.py) and TensorFlow Datasets. Checksums: published for the packed files
-    # only (TensorFlow Datasets: 440fcabf… for the training images); those of the unpacked content agree in ten
-    # unrelated public repositories, some of which list both.
+    # only (TensorFlow Datasets: 440fcabf… for the training images); those of the unpacked content are the ones
+    # that several unrelated public repositories agree on, one of which lists both.
     "mnist": Published(
         label="MNIST",
         note="",

@@ -60,7 +60,9 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     embedded = not os.environ.get("MLFLOW_TRACKING_URI")
     location = _artifacts_uri() if embedded else None
     try:
-        return client.create_experiment(name, artifact_location=location)
+        # The tag has MLflow's pages open in their view of trainings instead of language models.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return client.create_experiment(name, artifact_location=location, tags=tags)
     except MlflowException:
         experiment = client.get_experiment_by_name(name)
         if experiment is None:

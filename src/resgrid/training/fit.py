@@ -68,7 +68,10 @@ def train_cell(cell: Cell, config: Config, stage: Path) -> None:
         training.run.set_tags(_tags(cell, config, card, fingerprint))
         metrics = training.fit()
         if training.trainer.is_global_zero:
-            training.write(metrics, training.stage_record(started, time.monotonic() - clock))
+            record = training.stage_record(started, time.monotonic() - clock)
+            training.write(metrics, record)
+            speed = {"train/images_per_second": record.images_per_second or 0.0, "train/seconds": record.seconds}
+            training.run.log_metrics(metrics.steps, speed)
     except ToldToEndError as reason:
         training.run.finish("KILLED")
         if not training.trainer.is_global_zero:

@@ -28,7 +28,7 @@ AGREE_EVERY = 16
 
 
 class ToldToEndError(Exception):
-    """The process got SIGTERM (a preempted node, a stopped job); a checkpoint of the step that was reached is written."""
+    """A process of the training got SIGTERM (a preempted node, a stopped job); a checkpoint is written."""
 
 
 @dataclass(frozen=True)
