@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from repository import Repository, copy_repository
 
 

@@ -2,9 +2,11 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
+from resgrid.data.augment import DeviceImages
 from resgrid.data.batches import BatchPlan, EvaluationLoader, TrainLoader
 
 PLAN = BatchPlan(num_images=10, batch_size=4, seed=3, pad=2, flip=True)
@@ -70,3 +72,18 @@ def test_evaluation_sees_each_image_once_on_any_number_of_ranks(num_images: int,
     seen = torch.cat(list(itertools.chain(*loaders)))
     assert sorted(seen.tolist()) == list(range(num_images))
     assert all(len(list(loader)) == len(loader) for loader in loaders)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_the_very_pixels_of_a_step_are_the_same_on_any_number_of_ranks_and_after_a_resume(world_size: int) -> None:
+    generator = np.random.default_rng(0)
+    source = DeviceImages(
+        generator.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8), np.arange(40), np.full((3, 1, 1), 0.5), None
+    )
+    plan = BatchPlan(num_images=40, batch_size=12, seed=1, pad=2, flip=True)
+    for step in (0, 1, 3, 50):  # step 3 crosses the end of the first epoch
+        expected, labels = source.augmented(plan.global_batch(step))
+        loaders = [TrainLoader(plan, step + 1, lambda at=step: at, rank, world_size) for rank in range(world_size)]
+        parts = [source.augmented(next(iter(loader))) for loader in loaders]
+        assert torch.equal(torch.cat([pixels for pixels, _ in parts]), expected)
+        assert torch.equal(torch.cat([part for _, part in parts]), labels)

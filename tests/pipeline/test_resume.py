@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from repository import Repository
 
 TRAIN = ("python", "-m", "pipeline.train", "--network", "resnet8-A", "--seed", "0")

@@ -1,4 +1,4 @@
-"""A program for test_ranks.py: scores the training split with untrained weights on the devices of params.yaml, under Lightning."""
+"""A program for test_ranks.py: scores the training split with untrained weights on the devices of params.yaml."""
 
 from pathlib import Path
 

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
+
 from repository import Repository
 
 SCORE_SPLIT = str(Path(__file__).with_name("score_split.py"))

@@ -1,0 +1,126 @@
+"""What tracking and checkpoints for resuming add to a step, measured in the product's own training of a cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+
+from benchmarks.loops import time_training
+from benchmarks.timing import Spread
+from resgrid.artifacts import DatasetCard
+from resgrid.cells import Cell
+from resgrid.config import Config
+from resgrid.tracking import Run
+from resgrid.training.fit import Training
+from resgrid.training.resume import SaveForResuming
+
+# Each is measured at every second step, so that a short stretch holds enough of them.
+EVERY = 2
+
+
+@dataclass(frozen=True)
+class Overheads:
+    """Of one cell with a preset's settings. A share is a part of the time of a step, both without validation.
+
+    Attributes:
+        step_seconds: a step of the product's loop, without tracking and checkpoints.
+        log_seconds: sending one validation's points to MLflow.
+        monitor_seconds_per_second: processor time of MLflow's system metrics, which a training loses at most.
+        save_seconds: writing and sealing one checkpoint.
+        tracking_share: of logging, at the preset's `val_every`, and of the system metrics.
+        checkpoint_share: at the preset's `checkpoint_every`.
+    """
+
+    preset: str
+    network: str
+    val_every: int
+    checkpoint_every: int
+    step_seconds: float
+    log_seconds: Spread
+    monitor_seconds_per_second: float
+    save_seconds: Spread
+    tracking_share: float
+    checkpoint_share: float
+
+
+def measure_overheads(
+    network: str, config: Config, card: DatasetCard, step_seconds: float, occasions: int, idle_seconds: float
+) -> Overheads:
+    """
+    Args:
+        network: to train.
+        config: a preset's.
+        card: of the prepared data in the working folder.
+        step_seconds: of the same loop without tracking and checkpoints.
+        occasions: how many validations and checkpoints are timed.
+        idle_seconds: for which the system metrics are watched while nothing else runs.
+    """
+    often = {"val_every": EVERY, "checkpoint_every": EVERY, "max_steps": 1000 * EVERY}
+    busy = config.model_copy(update={"train": config.train.model_copy(update=often)})
+    training = Training(Cell(network, 0), busy, card, "benchmark")
+    run = training.run = _TimedRun(training.run)
+    saving = _TimedSaving(training.saving)
+    callbacks: list[pl.Callback] = training.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    callbacks[callbacks.index(training.saving)] = saving
+    try:
+        time_training(training, occasions * EVERY)
+        monitor = _processor_share(idle_seconds)
+    finally:
+        run.finish()
+    log, save = Spread.of(run.seconds), Spread.of(saving.seconds)
+    train = config.train
+    return Overheads(
+        preset=config.preset,
+        network=network,
+        val_every=train.val_every,
+        checkpoint_every=train.checkpoint_every,
+        step_seconds=step_seconds,
+        log_seconds=log,
+        monitor_seconds_per_second=monitor,
+        save_seconds=save,
+        tracking_share=log.median / (train.val_every * step_seconds) + monitor,
+        checkpoint_share=save.median / (train.checkpoint_every * step_seconds),
+    )
+
+
+def _processor_share(idle_seconds: float) -> float:
+    """Processor seconds per second of this process's background threads, while its main thread sleeps."""
+    began = time.process_time()
+    time.sleep(idle_seconds)
+    return (time.process_time() - began) / idle_seconds
+
+
+class _TimedRun:
+    """A run that notes how long it takes to log a validation."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.seconds: list[float] = []
+        self.run_id, self.tracking_uri = run.run_id, run.tracking_uri
+        self.log_params, self.set_tags = run.log_params, run.set_tags
+        self.log_file, self.log_figure, self.finish = run.log_file, run.log_figure, run.finish
+
+    def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        began = time.perf_counter()
+        self._run.log_metrics(step, values)
+        self.seconds.append(time.perf_counter() - began)
+
+
+class _TimedSaving(SaveForResuming):
+    """The product's callback, which notes how long it takes where it saves."""
+
+    def __init__(self, product: SaveForResuming) -> None:
+        super().__init__(product.checkpoints, product.every)
+        self.seconds: list[float] = []
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        began = time.perf_counter()
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        if trainer.global_step and trainer.global_step % self.every == 0:
+            self.seconds.append(time.perf_counter() - began)

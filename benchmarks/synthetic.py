@@ -1,0 +1,45 @@
+"""Synthetic prepared data, in the files that the `preprocess` stage writes, for a product that finds nothing unusual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from resgrid.artifacts import DatasetCard, PreparedPaths
+
+NUM_CLASSES = 10
+COUNTS = {"train": 5120, "val": 512}
+
+
+def write_prepared(paths: PreparedPaths, shape: tuple[int, int, int]) -> DatasetCard:
+    """Write random images of that shape (channels, height, width), the mean image and the card."""
+    generator = np.random.default_rng(0)
+    for split, count in COUNTS.items():
+        paths.images(split).parent.mkdir(parents=True)
+        np.save(paths.images(split), generator.integers(0, 256, (count, *shape), dtype=np.uint8))
+        np.save(paths.labels(split), generator.integers(0, NUM_CLASSES, count, dtype=np.int64))
+    np.save(paths.mean_image, np.full(shape, 0.5, dtype=np.float32))
+    card = DatasetCard(
+        name="synthetic",
+        label="Synthetic",
+        note="random pixels",
+        shape=shape,
+        classes=[str(label) for label in range(NUM_CLASSES)],
+        counts=COUNTS,
+        channel_mean=[0.5] * shape[0],
+        channel_std=[0.29] * shape[0],
+        sha256={},
+    )
+    card.write(paths.card)
+    return card
+
+
+@contextmanager
+def working_folder(shape: tuple[int, int, int]) -> Iterator[DatasetCard]:
+    """A temporary working folder with prepared data of that image shape; nothing of it stays behind."""
+    with TemporaryDirectory(prefix="resgrid-bench-") as folder, chdir(Path(folder)):
+        yield write_prepared(PreparedPaths(), shape)

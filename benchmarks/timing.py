@@ -1,0 +1,89 @@
+"""The clock of the benchmarks: steps timed in stretches, contenders in turns, and what is said of repeated measurements."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import pytorch_lightning as pl
+import torch
+
+# Seconds for a number of training steps, of which the caller has waited for the device to finish the last.
+Contender = Callable[[int], float]
+
+# Steps before the clock starts: lazy imports, oneDNN's or cuDNN's choice of kernels, and full loader queues.
+WARM_STEPS = 20 if torch.cuda.is_available() else 3
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Repeated measurements of one quantity: median, smallest and largest."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Self:
+        """
+        Raises:
+            statistics.StatisticsError: there are no values.
+        """
+        ordered = sorted(values)
+        return cls(statistics.median(ordered), ordered[0], ordered[-1])
+
+
+class StretchOverError(Exception):
+    """The timed steps are done; raised out of a training loop that would go on."""
+
+
+class Stopwatch(pl.Callback):
+    """Times whole steps of a Lightning loop, fetching the batch included, and then ends the loop.
+
+    Put it last among the callbacks, so that a step ends for it when it has ended for all others.
+
+    Args:
+        steps: to time, after `WARM_STEPS`.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step == WARM_STEPS:
+            self._began = now()
+        elif trainer.global_step == WARM_STEPS + self.steps:
+            self.seconds = now() - self._began
+            raise StretchOverError
+
+
+def now() -> float:
+    """Seconds on a clock that runs evenly, read when the device has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def in_turns(contenders: Mapping[str, Contender], steps: int, rounds: int) -> dict[str, list[float]]:
+    """Time each contender once in each round, one after another, so that all meet the same drift of the machine.
+
+    Returns:
+        For each contender its seconds per step, one value for each round.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, contender in contenders.items():
+            seconds[name].append(contender(steps) / steps)
+    return seconds
+
+
+def speed_ratio(seconds: Mapping[str, list[float]], fast: str, against: str) -> Spread:
+    """How many times the speed of `against` the contender `fast` has, from the pairs of each round."""
+    return Spread.of(theirs / ours for ours, theirs in zip(seconds[fast], seconds[against], strict=True))
