@@ -1,9 +1,9 @@
-"""One start of `pipeline.train` in a process of its own, timed by part until its first step is done; `startup.py` runs it.
+"""Starts of `pipeline.train` in a process of its own, timed by part until the first step is done, for `startup.py`.
 
 Usage: python -m benchmarks.startup_probe <network> <seconds since 1970 at which it was started> <forks>
 
 The imports are made in the order in which the stage makes them, each by itself. With forks, the process makes the
-imports alone and then starts the stage in so many forked processes, one after another. Prints a JSON list of the
+imports alone and then starts the stage in so many forked processes, one after another. Prints a JSON list with the
 seconds of each part, one mapping for each start.
 """
 
@@ -23,14 +23,12 @@ from typing import Any  # noqa: E402
 
 
 class Parts:
-    """Seconds by part of one start, each without the parts inside it."""
+    """Seconds by part of one start. The time of a part inside another counts for the inner one alone."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._inner = [0.0]
-
-    def add(self, name: str, seconds: float) -> None:
-        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        self._marks: dict[str, float] = {}
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -38,20 +36,42 @@ class Parts:
         self._inner.append(0.0)
         yield
         whole = time.perf_counter() - began
-        self.add(name, whole - self._inner.pop())
+        self.seconds[name] = self.seconds.get(name, 0.0) + whole - self._inner.pop()
         self._inner[-1] += whole
 
-    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def run(*arguments: Any, **options: Any) -> Any:
+    def begin(self, name: str) -> None:
+        """Begin a part that ends in another function."""
+        self._marks[name] = time.perf_counter()
+
+    def end(self, name: str) -> None:
+        self.seconds[name] = time.perf_counter() - self._marks[name]
+
+    def time_calls(self, owner: object, function: str, name: str) -> None:
+        """Count the calls of a function, an attribute of `owner`, as a part."""
+        original = getattr(owner, function)
+
+        @functools.wraps(original)
+        def timed(*arguments: Any, **options: Any) -> Any:
             with self.part(name):
-                return function(*arguments, **options)
+                return original(*arguments, **options)
 
-        return run
+        setattr(owner, function, timed)
 
 
-def import_all(parts: Parts) -> None:
-    """What the stage imports, part by part."""
+def call_before(owner: object, function: str, action: Callable[[], None]) -> None:
+    """Have `action` called before each call of a function, an attribute of `owner`."""
+    original = getattr(owner, function)
+
+    @functools.wraps(original)
+    def both(*arguments: Any, **options: Any) -> Any:
+        action()
+        return original(*arguments, **options)
+
+    setattr(owner, function, both)
+
+
+def import_training(parts: Parts) -> None:
+    """What the stage imports before it begins, part by part."""
     with parts.part("import: configuration, terminal"):
         import pipeline.train  # noqa: F401
     with parts.part("import: torch"):
@@ -62,8 +82,12 @@ def import_all(parts: Parts) -> None:
         import resgrid.training.fit  # noqa: F401
 
 
-def import_tracking() -> None:
-    import resgrid.tracking.mlflow_run  # noqa: F401
+def import_tracking(parts: Parts) -> None:
+    """What the stage imports when it opens its run; the SQL store is imported by mlflow itself."""
+    with parts.part("import: mlflow"):
+        import resgrid.tracking.mlflow_run  # noqa: F401
+    with parts.part("import: mlflow's SQL store"):
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
 def start(network: str, parts: Parts, report: Callable[[], None]) -> None:
@@ -71,49 +95,36 @@ def start(network: str, parts: Parts, report: Callable[[], None]) -> None:
     import pipeline.train
     from resgrid.training import fit
     from resgrid.training.module import Classifier
+    from resgrid.training.progress import ProgressLine
 
-    def open_run(*arguments: Any) -> Any:
-        with parts.part("import: mlflow"):
-            import_tracking()
-        with parts.part("open the MLflow run"):
-            return original_start_run(*arguments)
+    def first_step_begins() -> None:
+        parts.end("start of Trainer.fit")
+        parts.begin("first step")
 
-    def first_step_begins(module: Classifier, batch: Any, index: int) -> None:
-        parts.add("start of Trainer.fit", time.perf_counter() - clock["fit"])
-        original_begin(module, batch, index)
-        clock["step"] = time.perf_counter()
-
-    def first_step_ends(module: Classifier, outputs: Any, batch: Any, index: int) -> None:
-        original_end(module, outputs, batch, index)
-        parts.add("first step", time.perf_counter() - clock["step"])
+    def first_step_ends() -> None:
+        parts.end("first step")
         report()
 
-    def begin_fit(trainer: Any, *arguments: Any, **options: Any) -> None:
-        clock["fit"] = time.perf_counter()
-        original_fit(trainer, *arguments, **options)
-
-    clock: dict[str, float] = {}
-    original_start_run, original_fit = fit.start_run, fit.pl.Trainer.fit
-    original_begin, original_end = Classifier.on_train_batch_start, Classifier.on_train_batch_end
-    fit.start_run = open_run
-    fit.load_images = parts.timed("open the data", fit.load_images)
-    fit.build_network = parts.timed("build the network", fit.build_network)
-    fit.pl.Trainer.fit = begin_fit
-    fit.pl.Trainer.__init__ = parts.timed("build the trainer", fit.pl.Trainer.__init__)
-    Classifier.on_train_batch_start = first_step_begins
-    Classifier.on_train_batch_end = first_step_ends
+    parts.time_calls(fit, "load_images", "open the data")
+    parts.time_calls(fit, "build_network", "build the network")
+    parts.time_calls(fit.pl.Trainer, "__init__", "build the trainer")
+    call_before(fit, "start_run", lambda: import_tracking(parts))
+    parts.time_calls(fit, "start_run", "open the MLflow run")
+    call_before(fit.pl.Trainer, "fit", lambda: parts.begin("start of Trainer.fit"))
+    call_before(Classifier, "on_train_batch_start", first_step_begins)
+    call_before(ProgressLine, "on_train_batch_end", first_step_ends)
     pipeline.train.train(network, 0)
 
 
 def start_here(network: str, started: float) -> None:
     """A whole start in this process, from the command on."""
     parts = Parts()
-    parts.add("interpreter", STARTED - started)
-    import_all(parts)
+    parts.seconds["interpreter"] = STARTED - started
+    import_training(parts)
 
     def report() -> None:
-        parts.add("all", time.time() - started)
-        print(json.dumps([parts.seconds]), flush=True)  # noqa: T201 - its standard output is read by startup.py
+        parts.seconds["all"] = time.time() - started
+        print(json.dumps([parts.seconds]), flush=True)  # noqa: T201 - startup.py reads it
         os._exit(0)
 
     start(network, parts, report)
@@ -128,7 +139,7 @@ def start_forked(network: str) -> dict[str, float]:
         parts = Parts()
 
         def report() -> None:
-            parts.add("all", time.perf_counter() - began)
+            parts.seconds["all"] = time.perf_counter() - began
             os.write(writing, json.dumps(parts.seconds).encode())
             os._exit(0)
 
@@ -141,11 +152,13 @@ def start_forked(network: str) -> dict[str, float]:
 
 
 def main(network: str, started: float, forks: int) -> None:
+    """Run the starts that are asked for; see the module's docstring."""
     if forks == 0:
         start_here(network, started)
-    import_all(Parts())
-    import_tracking()
-    print(json.dumps([start_forked(network) for _ in range(forks)]))  # noqa: T201
+    imports = Parts()
+    import_training(imports)
+    import_tracking(imports)
+    print(json.dumps([start_forked(network) for _ in range(forks)]))  # noqa: T201 - startup.py reads it
 
 
 if __name__ == "__main__":

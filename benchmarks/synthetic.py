@@ -1,4 +1,4 @@
-"""Synthetic prepared data, in the files that the `preprocess` stage writes, for a product that finds nothing unusual."""
+"""Synthetic prepared data in the files that the `preprocess` stage writes, so that the product runs as it is."""
 
 from __future__ import annotations
 

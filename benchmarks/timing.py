@@ -1,4 +1,4 @@
-"""The clock of the benchmarks: steps timed in stretches, contenders in turns, and what is said of repeated measurements."""
+"""The clock of the benchmarks: steps timed in stretches, contenders in turns, spreads of repeated measurements."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ class Stopwatch(pl.Callback):
         self.seconds = 0.0
         self._began = 0.0
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if trainer.global_step == WARM_STEPS:
             self._began = now()
         elif trainer.global_step == WARM_STEPS + self.steps:

@@ -6,6 +6,7 @@ import logging
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -27,6 +28,7 @@ from resgrid.hardware import choose_accelerator
 from resgrid.models import build_network
 
 WORKERS = 2
+LOG_EVERY = 10
 
 
 class _PilImages(Dataset[tuple[Tensor, int]]):
@@ -53,7 +55,8 @@ class _PilImages(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         row = index % len(self.labels)
-        return self.transform(Image.fromarray(self.images[row])), int(self.labels[row])
+        image: Any = self.transform(Image.fromarray(self.images[row]))
+        return image, int(self.labels[row])
 
 
 class _UsualModule(pl.LightningModule):
@@ -110,10 +113,12 @@ class UsualLoop:
 def _trainer(stopwatch: Stopwatch) -> pl.Trainer:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
     return pl.Trainer(
         accelerator=choose_accelerator(),
         devices=1,
         max_epochs=1,
+        log_every_n_steps=LOG_EVERY,
         deterministic=False,
         logger=CSVLogger(Path("usual")),
         enable_checkpointing=False,

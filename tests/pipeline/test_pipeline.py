@@ -1,5 +1,6 @@
 """The whole pipeline with real DVC, Lightning and MLflow: what runs, what is skipped, what is written."""
 
+import csv
 import json
 import re
 import shutil
@@ -116,6 +117,27 @@ def test_verify_finds_the_very_bytes_and_tells_of_other_ones(repository: Reposit
     changed = repository.run("python", "-m", "pipeline.verify", "--tolerance", "100", COLUMNS="200")
     assert "same metrics" in changed.stderr
     assert "runs/plain8-0/weights.safetensors" in changed.stderr
+
+
+def test_the_warm_up_ends_at_the_error_and_the_full_rate_follows(
+    prepared_repository: Repository, tmp_path: Path
+) -> None:
+    root = tmp_path / "warm"
+    shutil.copytree(prepared_repository.root, root, symlinks=True)
+    repository = Repository(root)
+    repository.set_params(
+        train={"val_every": 1},
+        schedule={"warmup": {"from_depth": 8, "lr": 0.01, "until_train_error": 80, "window": 4}},
+    )
+    repository.run("python", "-m", "pipeline.train", "--network", "plain8", "--seed", "0")
+    with (root / "runs/plain8-0/curve.csv").open() as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    windows = [sum(row["train/error"] for row in rows[start : start + 4]) / 4 for start in range(0, 20, 4)]
+    ended = next(index for index, error in enumerate(windows) if error < 80)
+    assert ended > 0, "the first window must be above 80 %, else the test shows nothing"
+    rates = [row["lr"] for row in rows]
+    assert rates[: 4 * (ended + 1)] == [0.01] * 4 * (ended + 1)
+    assert rates[4 * (ended + 1) : 20] == [0.1] * (20 - 4 * (ended + 1))
 
 
 def test_a_cell_twice_gives_the_same_weights(

@@ -63,7 +63,10 @@ def logged_steps(repository: Repository, key: str) -> list[int]:
 
 @pytest.fixture
 def whole(repository: Repository, tmp_path: Path) -> dict[str, bytes]:
-    """The outs of an uninterrupted run, made in the same folder, of which no trace is left."""
+    """The outs of an uninterrupted run, made in the same folder, of which no trace is left. It warms up at first."""
+    repository.set_params(
+        schedule={"warmup": {"from_depth": 8, "lr": 0.01, "until_train_error": 80, "window": 4}},
+    )
     repository.run(*TRAIN, RESGRID_STATE=str(tmp_path / "state"), MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/other.db")
     result = outs(repository)
     for name in OUTS:
