@@ -95,13 +95,13 @@ class Training:
 
     def __init__(self, cell: Cell, config: Config, card: DatasetCard, fingerprint: str) -> None:
         self.cell, self.config, self.card, self.fingerprint = cell, config, card, fingerprint
-        self.precision = choose_precision(config.train.precision)
+        self.precision: Precision = choose_precision(config.train.precision)
         torch.set_num_threads(config.train.threads)
         # fp32 means fp32: no TF32 in convolutions, which is cuDNN's default.
         torch.backends.cudnn.allow_tf32 = False
         # Deterministic algorithms would also have torch fill each new tensor, against reads of memory that nothing has
         # written: no operation here makes such a read, and filling takes a seventh of a step.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
         pl.seed_everything(cell.seed, verbose=False)
         devices = count_devices(config.train)
         self.module = self._build_module(world_size=devices * config.train.num_nodes)
