@@ -14,6 +14,7 @@ from benchmarks.timing import Spread
 from resgrid.artifacts import DatasetCard
 from resgrid.cells import Cell
 from resgrid.config import Config
+from resgrid.terminal import console
 from resgrid.tracking import Run
 from resgrid.training.fit import Training
 from resgrid.training.resume import SaveForResuming
@@ -66,11 +67,13 @@ def measure_overheads(
     saving = _TimedSaving(training.saving)
     callbacks: list[pl.Callback] = training.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
     callbacks[callbacks.index(training.saving)] = saving
+    console.quiet = True  # a line for each validation, of which there are many here
     try:
         time_training(training, occasions * EVERY)
         monitor = _processor_share(idle_seconds)
     finally:
         run.finish()
+        console.quiet = False
     log, save = Spread.of(run.seconds), Spread.of(saving.seconds)
     train = config.train
     return Overheads(

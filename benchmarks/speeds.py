@@ -23,8 +23,8 @@ FREE, CONTIGUOUS, OTHER, OTHER_BOUND = (
 )
 
 # Turns that only inform get fewer rounds: where bf16 is emulated they are the longest of all.
-OTHER_ROUNDS = 3
-MIN_STEPS = 8
+OTHER_ROUNDS = 2
+MIN_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def measure_speeds(network: str, config: Config, card: DatasetCard, rounds: int,
         OTHER: ProductLoop(network, in_other, card),
         OTHER_BOUND: BareLoop(network, in_other, card),
     }
-    steps = max(MIN_STEPS, round(stretch_seconds / bound(1)))
     in_turns(contenders, 1, rounds=1)  # the first use of each kernel and the first worker start are no one's fault
+    steps = max(MIN_STEPS, round(stretch_seconds / bound(1)))
     seconds = in_turns(contenders, steps, rounds)
     other_seconds = in_turns(others, steps, min(rounds, OTHER_ROUNDS))
     per_step = {**other_seconds, **seconds}
@@ -123,6 +123,7 @@ def measure_speeds(network: str, config: Config, card: DatasetCard, rounds: int,
 def measure_step_seconds(network: str, config: Config, card: DatasetCard, rounds: int, stretch_seconds: float) -> float:
     """The product's time for a step alone, the median of some stretches."""
     product = ProductLoop(network, config, card)
+    product(1)  # the first use of each kernel is slower
     steps = max(MIN_STEPS, round(stretch_seconds / product(1)))
     return Spread.of(in_turns({PRODUCT: product}, steps, rounds)[PRODUCT]).median
 

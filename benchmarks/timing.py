@@ -1,5 +1,7 @@
 """The clock of the benchmarks: steps timed in stretches, contenders in turns, spreads of repeated measurements."""
 
+# ruff: noqa: ARG002 - Lightning's hooks have fixed signatures
+
 from __future__ import annotations
 
 import statistics
@@ -15,7 +17,7 @@ import torch
 Contender = Callable[[int], float]
 
 # Steps before the clock starts: lazy imports, oneDNN's or cuDNN's choice of kernels, and full loader queues.
-WARM_STEPS = 20 if torch.cuda.is_available() else 3
+WARM_STEPS = 20 if torch.cuda.is_available() else 2
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Stopwatch(pl.Callback):
         self.seconds = 0.0
         self._began = 0.0
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if trainer.global_step == WARM_STEPS:
             self._began = now()
         elif trainer.global_step == WARM_STEPS + self.steps:

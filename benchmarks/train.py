@@ -29,7 +29,7 @@ def train(
         typer.Option(help="Where the JSON goes. [default: benchmarks/results/train.json; --quick: nowhere]"),
     ] = None,
 ) -> None:
-    """Measure the speed of training on this machine: about 20 minutes on two cores, 4 with --quick.
+    """Measure the speed of training on this machine: about 12 minutes on two cores, 4 with --quick.
 
     The product's loop, a bare loop of the same network on one ready batch (the bound), and a loop in the usual
     style (PIL transforms in loader workers, fp32) train on the same synthetic images in one process, in turns, so
@@ -60,7 +60,7 @@ def measure(networks: list[str], configs: dict[str, Config], quick: bool, output
     from benchmarks.synthetic import working_folder
     from resgrid.hardware import count_cores
 
-    rounds, stretch_seconds, occasions, idle_seconds, starts = (2, 1, 5, 6, 1) if quick else (7, 3, 12, 30, 5)
+    rounds, stretch_seconds, occasions, idle_seconds, starts = (2, 1, 5, 6, 1) if quick else (7, 2.5, 12, 20, 5)
     load, threads = load_average(), count_cores()
     if load > 0.5:
         console.print(f"the load is {load:.1f}: other work is running, which widens the spread", style="yellow")
