@@ -87,14 +87,14 @@ def test_every_mistake_is_listed_at_once(values: dict[str, Any]) -> None:
         ),
         (
             "train",
-            {"max_steps": 561},
-            "train.val_every: 28: must divide max_steps, 561, so that the last step is validated",
+            {"max_steps": 421},
+            "train.val_every: 21: must divide max_steps, 421, so that the last step is validated",
         ),
         ("train", {"devices": 3}, "train.batch_size: 32: must divide evenly over 3 devices × 1 nodes"),
         ("train", {"threads": 0}, "train.threads: 0: should be greater than or equal to 1"),
         ("train", {"precision": "fp8"}, "train.precision: 'fp8': should be 'auto', '32' or 'bf16'"),
-        ("schedule", {"milestones": [420, 280]}, "schedule.milestones[1]: 280 comes after 420; milestones must grow"),
-        ("schedule", {"milestones": [280, 560]}, "schedule.milestones[1]: 560: must be below train.max_steps, 560"),
+        ("schedule", {"milestones": [315, 210]}, "schedule.milestones[1]: 210 comes after 315; milestones must grow"),
+        ("schedule", {"milestones": [210, 420]}, "schedule.milestones[1]: 420: must be below train.max_steps, 420"),
         (
             "schedule",
             {"warmup": {"from_depth": 8, "lr": 0.2, "until_train_error": 80, "window": 1}},

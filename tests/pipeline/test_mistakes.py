@@ -61,7 +61,7 @@ def test_an_unknown_preset(prepared_repository: Repository) -> None:
 def test_a_preset_never_overwrites_edits_unasked(repository: Repository) -> None:
     edited = (repository.root / "params.yaml").read_bytes()
     message = answer(repository, "python", "-m", "pipeline.preset", "cifar10-paper")
-    assert "train.max_steps: 560 → 40" in message
+    assert "train.max_steps: 420 → 40" in message
     assert (repository.root / "params.yaml").read_bytes() == edited
     replaced = repository.run("python", "-m", "pipeline.preset", "cifar10-paper", "--replace")
     assert "cifar10-paper: cifar10, 9 networks × 5 seeds = 45 cells of 64,000 steps" in replaced.stderr
