@@ -88,7 +88,7 @@ def test_every_mistake_is_listed_at_once(values: dict[str, Any]) -> None:
         (
             "train",
             {"max_steps": 421},
-            "train.val_every: 21: must divide max_steps, 421, so that the last step is validated",
+            "train.val_every: 28: must divide max_steps, 421, so that the last step is validated",
         ),
         ("train", {"devices": 3}, "train.batch_size: 32: must divide evenly over 3 devices × 1 nodes"),
         ("train", {"threads": 0}, "train.threads: 0: should be greater than or equal to 1"),
