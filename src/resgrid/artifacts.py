@@ -26,6 +26,9 @@ REPORTS = Path("reports")
 SPLITS = ("train", "val", "test")
 
 CURVE_COLUMNS = ("step", "epoch", "lr", "train/loss", "train/error", "val/loss", "val/error")
+RESPONSES_COLUMNS = ("index", "layer", "std")
+GRADIENTS_COLUMNS = ("step", "index", "layer", "gradient_norm", "update_ratio")
+BLOCKS_COLUMNS = ("index", "block", "residual_ratio", "lesion_error")
 
 
 def state_folder() -> Path:
@@ -143,6 +146,24 @@ class TestMetrics(_Record):
     images: int
 
 
+class Complexity(_Record):
+    """`runs/<cell>/complexity.json`: what the network costs, for one image of the data's size.
+
+    Attributes:
+        depth: weighted layers on the longest path, as the paper counts them (projections not counted).
+        parameters: trainable weights.
+        multiply_adds: of convolutions and linear layers, as the paper counts them.
+        activation_bytes: outputs of all layers, in fp32, that a training step keeps.
+        receptive_field: of one output position of the last convolution, in pixels of the input.
+    """
+
+    depth: int
+    parameters: int
+    multiply_adds: int
+    activation_bytes: int
+    receptive_field: int
+
+
 class StageRecord(_Record):
     """One execution of a stage for a cell: what is true of that occasion alone.
 
@@ -257,6 +278,42 @@ class CellPaths:
     @property
     def evaluation(self) -> Path:
         return self.root / "evaluation.json"
+
+    @property
+    def complexity(self) -> Path:
+        return self.root / "complexity.json"
+
+    @property
+    def gradients(self) -> Path:
+        """`GRADIENTS_COLUMNS`: one row for each weighted layer at the first, the middle and the last step.
+
+        `gradient_norm` is the Euclidean norm of the loss's gradient by the layer's weight; `update_ratio` is the norm
+        of the step's change of the weight over the norm of the weight before it.
+        """
+        return self.root / "gradients.csv"
+
+    @property
+    def responses(self) -> Path:
+        """`RESPONSES_COLUMNS`: one row for each 3×3 convolution, in the order of depth, `index` from 1.
+
+        `std` is the standard deviation of the layer's output over training images, positions and channels, after batch
+        norm and before the activation or the addition (paper, Fig. 7).
+        """
+        return self.root / "responses.csv"
+
+    @property
+    def blocks(self) -> Path:
+        """`BLOCKS_COLUMNS`: one row for each block, in the order of depth, `index` from 1.
+
+        `residual_ratio` is the norm of F(x) over the norm of the shortcut's output, averaged over images, empty for a
+        plain block; `lesion_error` is the test error in percent when this block alone is dropped.
+        """
+        return self.root / "blocks.csv"
+
+    @property
+    def activation_maps(self) -> Path:
+        """Class activation maps of sample test images."""
+        return self.root / "activation_maps.png"
 
 
 def record_path(cell: Cell, fingerprint: str) -> Path:
