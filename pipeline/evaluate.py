@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from resgrid.cells import Cell
-from resgrid.config import load_config
+from resgrid.config import EvaluateParams, load_params
 from resgrid.terminal import run_command
 
 
@@ -16,7 +16,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of the trained cell.")],
 ) -> None:
     """Test one trained cell: errors, confusion matrix and logits under runs/<network>-<seed>."""
-    cell, config = Cell(network, seed), load_config()
+    cell, config = Cell(network, seed), load_params(EvaluateParams)
     from resgrid.evaluation.evaluate import evaluate_cell  # imports torch: mistakes above are answered at once
 
     evaluate_cell(cell, config.evaluate, config.augment)

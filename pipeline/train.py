@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from resgrid.cells import Cell
-from resgrid.config import load_config
+from resgrid.config import TrainParams, load_params
 from resgrid.terminal import run_command
 
 
@@ -17,7 +17,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of initialisation, order and augmentation.")],
 ) -> None:
     """Train one cell as params.yaml says; goes on from a checkpoint if one fits."""
-    cell, config = Cell(network, seed), load_config()
+    cell, config = Cell(network, seed), load_params(TrainParams)
     from resgrid.training.fit import train_cell  # imports Lightning: mistakes above are answered at once
 
     train_cell(cell, config, Path(__file__))

@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from resgrid.closure import import_closure
-from resgrid.training.fingerprint import TRAINING_SECTIONS
+from resgrid.config import EvaluateParams, TrainParams
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
@@ -24,8 +24,9 @@ def test_every_template_is_a_dependency_of_the_report() -> None:
     assert "src/resgrid/reporting/templates" in STAGES["report"]["deps"]
 
 
-def test_the_fingerprint_hashes_the_parameters_that_the_graph_names() -> None:
-    assert set(STAGES["train"]["params"]) == set(TRAINING_SECTIONS)
+def test_the_cells_read_the_parameters_that_the_graph_names() -> None:
+    assert set(STAGES["train"]["params"]) == set(TrainParams.model_fields)
+    assert set(STAGES["evaluate"]["params"]) == set(EvaluateParams.model_fields)
 
 
 def test_no_training_sees_the_test_split() -> None:

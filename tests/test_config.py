@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from resgrid.config import ConfigError, check_params, load_config, read_params
+from resgrid.config import ConfigError, EvaluateParams, check_params, load_config, load_params, read_params
 from resgrid.presets import preset_names, preset_path
 
 ROOT = Path(__file__).parents[1]
@@ -143,3 +143,16 @@ def test_dvc_and_resgrid_read_the_same_numbers(tmp_path: Path) -> None:
     path = shutil.copy(ROOT / "params.yaml", tmp_path)
     plain = YAML(typ="safe", pure=True).load(Path(path))
     assert load_config(Path(path)).model_dump(exclude={"data": {"sha256"}}) | {"data": 0} == plain | {"data": 0}
+
+
+def test_a_stage_reads_the_sections_that_it_declares_and_no_others(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        "augment: {normalize: channel, pad: 0, flip: true}\n"
+        "evaluate: {batch_size: 7, threads: 1}\n"
+        "optimizer: {lr: none of its business}\n"
+    )
+    assert load_params(EvaluateParams, path).evaluate.batch_size == 7
+    path.write_text("augment: {}\nevalute: {}\n")
+    with pytest.raises(ConfigError, match="evalute: no such section; allowed are augment, "):
+        load_params(EvaluateParams, path)

@@ -7,7 +7,7 @@ library gets the part that it needs (an `OptimizerConfig`, say), never the whole
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
@@ -232,21 +232,16 @@ class EvaluateConfig(_Section):
     threads: Annotated[int, Field(ge=1, le=512)]
 
 
-class Config(_Section):
-    """All of `params.yaml`."""
+class TrainParams(_Section):
+    """The sections that the stage `train` reads, and no others: the same as its parameters in dvc.yaml."""
 
-    preset: str
-    data: DataConfig
-    split: SplitConfig
-    grid: GridConfig
     augment: AugmentConfig
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     train: TrainConfig
-    evaluate: EvaluateConfig
 
     @model_validator(mode="after")
-    def _sections_agree(self) -> Self:
+    def _schedule_fits_the_training(self) -> Self:
         mistakes: list[str] = []
         for index, milestone in enumerate(self.schedule.milestones):
             if milestone >= self.train.max_steps:
@@ -256,6 +251,29 @@ class Config(_Section):
         warmup = self.schedule.warmup
         if warmup is not None and warmup.lr >= self.optimizer.lr:
             mistakes.append(f"schedule.warmup.lr: {warmup.lr}: must be below optimizer.lr, {self.optimizer.lr}")
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        return self
+
+
+class EvaluateParams(_Section):
+    """The sections that the stage `evaluate` reads, and no others."""
+
+    augment: AugmentConfig
+    evaluate: EvaluateConfig
+
+
+class Config(TrainParams, EvaluateParams):
+    """All of `params.yaml`."""
+
+    preset: str
+    data: DataConfig
+    split: SplitConfig
+    grid: GridConfig
+
+    @model_validator(mode="after")
+    def _split_fits_the_data(self) -> Self:
+        mistakes: list[str] = []
         if self.data.name == "digits" and self.split.test is None:
             mistakes.append("split.test: None: digits come without a test split; give the number of images to take out")
         if self.data.name != "digits" and self.split.test is not None:
@@ -265,6 +283,21 @@ class Config(_Section):
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+
+Sections = TypeVar("Sections", bound=_Section)
+
+
+def load_params(sections: type[Sections], path: Path = PARAMS_FILE) -> Sections:
+    """Read the sections that a stage declares, so that it can't depend on others without saying so in dvc.yaml.
+
+    Raises:
+        ConfigError: as `load_config`; also for a section that resgrid doesn't know.
+    """
+    values = read_params(path)
+    if unknown := [name for name in values if name not in Config.model_fields]:
+        raise ConfigError(f"{path}: {unknown[0]}: no such section; allowed are {', '.join(Config.model_fields)}")
+    return _check({name: values[name] for name in sections.model_fields if name in values}, path, sections)
 
 
 def load_config(path: Path = PARAMS_FILE) -> Config:
@@ -301,8 +334,12 @@ def check_params(values: dict[str, Any], path: Path) -> Config:
     Raises:
         ConfigError: with one line for each mistake: place, value, what is allowed.
     """
+    return _check(values, path, Config)
+
+
+def _check(values: dict[str, Any], path: Path, sections: type[Sections]) -> Sections:
     try:
-        return Config.model_validate(values)
+        return sections.model_validate(values)
     except ValidationError as error:
         mistakes = [line for details in error.errors() for line in _mistakes(dict(details))]
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 import subprocess
@@ -10,8 +11,14 @@ from importlib.metadata import PackageNotFoundError, version
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "mlflow", "dvc", "numpy")
 
 
+# A sweep runs a cell on a copy of its dependencies, outside the repository, and says here which commit they are of.
+COMMIT = "RESGRID_COMMIT"
+
+
 def current_commit() -> str | None:
     """The repository's commit, with `-dirty` where tracked files differ from it; None outside a repository."""
+    if COMMIT in os.environ:
+        return os.environ[COMMIT] or None
     try:
         commit = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock", ":!runs", ":!reports")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ from mlflow.exceptions import MlflowException  # isort: skip
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # isort: skip
 
 SYSTEM_METRICS_SECONDS = 5
+
+# A sweep names its own run here: the runs of its cells hang below it.
+PARENT_RUN = "RESGRID_PARENT_RUN"
 
 
 class MlflowRun:
@@ -49,6 +53,8 @@ class MlflowRun:
             tags = {"mlflow.source.type": "LOCAL", "mlflow.user": _user()}
             run = client.create_run(experiment_id(client, experiment), run_name=name, tags=tags)
             run_id = run.info.run_id
+        if parent := os.environ.get(PARENT_RUN):
+            client.set_tag(run_id, "mlflow.parentRunId", parent)
         return cls(client, run_id)
 
     def log_params(self, params: Mapping[str, object]) -> None:

@@ -1,4 +1,7 @@
-"""Where runs are kept: the embedded store under `mlruns/`, or the server of `MLFLOW_TRACKING_URI`."""
+"""Where runs are kept: the embedded store under `mlruns/`, or the server of `MLFLOW_TRACKING_URI`.
+
+`RESGRID_TRACKING` names another folder than `mlruns/`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from mlflow.exceptions import MlflowException
 
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of each table that it makes
 
-EMBEDDED = Path("mlruns")
+EMBEDDED = Path(os.environ.get("RESGRID_TRACKING", "mlruns"))
 
 
 def tracking_uri() -> str:
@@ -43,7 +46,7 @@ def open_client() -> MlflowClient:
                 "start it, or unset the variable to track under mlruns/"
             ) from None
         return client
-    EMBEDDED.mkdir(exist_ok=True)
+    EMBEDDED.mkdir(parents=True, exist_ok=True)
     # Processes that open a missing database at once all fail: each makes the tables that another is making.
     with FileLock(EMBEDDED / "mlflow.db.lock"):
         client = MlflowClient(uri)

@@ -8,13 +8,10 @@ from pathlib import Path
 from resgrid.artifacts import DatasetCard, sha256_of_file, sha256_of_text
 from resgrid.cells import Cell
 from resgrid.closure import import_closure
-from resgrid.config import Config
-
-# The sections of params.yaml that training reads: the same as the parameters of the DVC stage, which a test compares.
-TRAINING_SECTIONS = ("augment", "optimizer", "schedule", "train")
+from resgrid.config import TrainParams
 
 
-def cell_fingerprint(cell: Cell, config: Config, card: DatasetCard, stage: Path) -> str:
+def cell_fingerprint(cell: Cell, config: TrainParams, card: DatasetCard, stage: Path) -> str:
     """SHA-256 over the cell, the parameters that training reads, the code that it imports, and the data's hash.
 
     The versions of libraries are not in it; they are recorded beside the results.
@@ -24,7 +21,7 @@ def cell_fingerprint(cell: Cell, config: Config, card: DatasetCard, stage: Path)
     """
     parts = {
         "cell": cell.name,
-        "parameters": {name: getattr(config, name).model_dump(mode="json") for name in TRAINING_SECTIONS},
+        "parameters": config.model_dump(mode="json", include=set(TrainParams.model_fields)),
         "code": {name: sha256_of_file(path) for name, path in import_closure(stage).items()},
         "data": card.data_hash,
     }

@@ -28,7 +28,7 @@ from resgrid.artifacts import (
     write_whole,
 )
 from resgrid.cells import Cell, parse_network
-from resgrid.config import Config
+from resgrid.config import TrainParams
 from resgrid.data.augment import DeviceImages, load_images
 from resgrid.data.batches import BatchPlan, EvaluationLoader, TrainLoader
 from resgrid.hardware import Precision, choose_accelerator, choose_precision, count_devices, describe_hardware
@@ -37,7 +37,7 @@ from resgrid.terminal import console
 from resgrid.tracking import Run, Untracked, start_run
 from resgrid.tracking.lineage import current_commit, host_name, versions
 from resgrid.training.curve import CurveRecorder, Row, snapshot
-from resgrid.training.fingerprint import TRAINING_SECTIONS, cell_fingerprint
+from resgrid.training.fingerprint import cell_fingerprint
 from resgrid.training.module import Classifier
 from resgrid.training.progress import ProgressLine
 from resgrid.training.resume import Checkpoints, SaveForResuming, ToldToEndError
@@ -48,7 +48,7 @@ from resgrid.training.tally import Score
 VALIDATION_BATCH = 500
 
 
-def train_cell(cell: Cell, config: Config, stage: Path) -> None:
+def train_cell(cell: Cell, config: TrainParams, stage: Path) -> None:
     """Train a cell and write its weights, curve and metrics under `runs/<cell>`; go on from a checkpoint if one fits.
 
     Args:
@@ -63,8 +63,8 @@ def train_cell(cell: Cell, config: Config, stage: Path) -> None:
     fingerprint = cell_fingerprint(cell, config, card, stage)
     training = Training(cell, config, card, fingerprint)
     try:
-        training.run.log_params(_flat_parameters(config) | {"network": cell.network, "seed": cell.seed})
-        training.run.set_tags(_tags(cell, config, card, fingerprint, training.precision))
+        training.run.log_params({"network": cell.network, "seed": cell.seed} | _flat_parameters(config, card))
+        training.run.set_tags(_tags(cell, card, fingerprint, training.precision))
         metrics = training.fit()
         if training.trainer.is_global_zero:
             record = training.stage_record(started, time.monotonic() - clock)
@@ -93,7 +93,7 @@ class Training:
         fingerprint: of the cell.
     """
 
-    def __init__(self, cell: Cell, config: Config, card: DatasetCard, fingerprint: str) -> None:
+    def __init__(self, cell: Cell, config: TrainParams, card: DatasetCard, fingerprint: str) -> None:
         self.cell, self.config, self.card, self.fingerprint = cell, config, card, fingerprint
         self.precision: Precision = choose_precision(config.train.precision)
         torch.set_num_threads(config.train.threads)
@@ -276,9 +276,10 @@ class Training:
         return self.module.val_score
 
 
-def _flat_parameters(config: Config) -> dict[str, object]:
-    """The sections that training and its data depend on, with dotted names, as MLflow lists parameters."""
-    flat: dict[str, object] = {}
+def _flat_parameters(config: TrainParams, card: DatasetCard) -> dict[str, object]:
+    """What training depends on, with dotted names, as MLflow lists parameters."""
+    flat: dict[str, object] = {"data.name": card.name}
+    flat |= {f"data.{split}_images": card.counts[split] for split in ("train", "val")}
 
     def add(prefix: str, value: object) -> None:
         if isinstance(value, dict) and value:
@@ -287,19 +288,18 @@ def _flat_parameters(config: Config) -> dict[str, object]:
         else:
             flat[prefix] = value
 
-    for section in ("data", "split", *TRAINING_SECTIONS):
-        add(section, getattr(config, section).model_dump(mode="json"))
+    for section, values in config.model_dump(mode="json", include=set(TrainParams.model_fields)).items():
+        add(section, values)
     return flat
 
 
-def _tags(cell: Cell, config: Config, card: DatasetCard, fingerprint: str, precision: Precision) -> dict[str, str]:
+def _tags(cell: Cell, card: DatasetCard, fingerprint: str, precision: Precision) -> dict[str, str]:
     network = parse_network(cell.network)
     return {
         "cell": cell.name,
         "family": network.family,
         "depth": str(network.depth),
         "shortcut": network.shortcut,
-        "preset": config.preset,
         "data": card.label,
         "data_hash": card.data_hash,
         "fingerprint": fingerprint,

@@ -1,19 +1,29 @@
-"""The training's progress for people: a live line in a terminal, a line for each validation elsewhere."""
+"""The training's progress: a live line in a terminal, a line for each validation elsewhere, a file for a sweep."""
 
 from __future__ import annotations
 
+import json
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from resgrid.artifacts import write_whole
 from resgrid.terminal import console
 from resgrid.training.curve import Row
 
 
+# A sweep names a file here, and reads it to show its cells side by side.
+PROGRESS_FILE = "RESGRID_PROGRESS"
+
+
 class ProgressLine(pl.Callback):
     """Shows the step, the last errors, the speed and the time that is left. Silent on all ranks but the first.
+
+    Where the environment names a `PROGRESS_FILE`, the same numbers go there once a second, as a JSON object.
 
     Args:
         name: of the cell.
@@ -23,11 +33,14 @@ class ProgressLine(pl.Callback):
 
     # Drawing a line takes a fraction of a millisecond; ten times a second is what an eye can follow.
     REFRESH_SECONDS = 0.1
+    FILE_SECONDS = 1.0
 
     def __init__(self, name: str, max_steps: int, batch_size: int) -> None:
         self.name, self.max_steps, self.batch_size = name, max_steps, batch_size
         self.images_per_second: float | None = None
         self._errors = ""
+        self._val_error: float | None = None
+        self._file = Path(os.environ[PROGRESS_FILE]) if PROGRESS_FILE in os.environ else None
         self._live: Progress | None = None
         self._task = TaskID(0)
         self._began, self._first_step, self._drawn = 0.0, 0, 0.0
@@ -50,6 +63,9 @@ class ProgressLine(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         now = time.monotonic()
+        if self._file is not None and trainer.is_global_zero and now - self._drawn >= self.FILE_SECONDS:
+            self._drawn = now
+            self._write(self._file, trainer)
         if self._live is None or now - self._drawn < self.REFRESH_SECONDS:
             return
         self._drawn = now
@@ -58,6 +74,7 @@ class ProgressLine(pl.Callback):
 
     def show(self, row: Row) -> None:
         """Take in a new row of the curve."""
+        self._val_error = row["val/error"]
         self._errors = f"error: training {row['train/error']:.1f} %, validation {row['val/error']:.1f} %"
         if self._live is None:
             console.print(f"{self.name}  step {int(row['step'])}/{self.max_steps}  {self._errors}", markup=False)
@@ -69,6 +86,15 @@ class ProgressLine(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._stop()
+
+    def _write(self, file: Path, trainer: pl.Trainer) -> None:
+        progress = {
+            "step": trainer.global_step,
+            "max_steps": self.max_steps,
+            "val_error": self._val_error,
+            "images_per_second": round(self._speed(trainer), 1),
+        }
+        write_whole(file, json.dumps(progress).encode())
 
     def _speed(self, trainer: pl.Trainer) -> float:
         return (trainer.global_step - self._first_step) * self.batch_size / (time.monotonic() - self._began)
