@@ -341,7 +341,9 @@ def _check(values: dict[str, Any], path: Path, sections: type[Sections]) -> Sect
     try:
         return sections.model_validate(values)
     except ValidationError as error:
-        mistakes = [line for details in error.errors() for line in _mistakes(dict(details))]
+        places = {section: place for place, section in enumerate(values)}
+        in_file_order = sorted(error.errors(), key=lambda details: places.get(str(next(iter(details["loc"]), "")), 99))
+        mistakes = [line for details in in_file_order for line in _mistakes(dict(details))]
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
         raise ConfigError("\n".join([f"{path}: {count}", *(f"  {line}" for line in mistakes)])) from None
 

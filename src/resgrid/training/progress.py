@@ -15,7 +15,6 @@ from resgrid.artifacts import write_whole
 from resgrid.terminal import console
 from resgrid.training.curve import Row
 
-
 # A sweep names a file here, and reads it to show its cells side by side.
 PROGRESS_FILE = "RESGRID_PROGRESS"
 
