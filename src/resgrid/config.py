@@ -232,6 +232,39 @@ class EvaluateConfig(_Section):
     threads: Annotated[int, Field(ge=1, le=512)]
 
 
+class ResourcesConfig(_Section):
+    """What each cell of a sweep gets.
+
+    Attributes:
+        cpus: cores; at least the threads that its processes compute with.
+        gpus: a whole number, or a fraction of one GPU (0.25: four cells share it). Ray keeps the books of fractions,
+            but doesn't divide the memory.
+    """
+
+    cpus: Annotated[int, Field(ge=1)]
+    gpus: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _whole_or_a_fraction_of_one(self) -> Self:
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError(f"gpus: {self.gpus}: must be a whole number of GPUs or a fraction of one (0.5, 0.25, …)")
+        return self
+
+
+class SweepConfig(_Section):
+    """Where and how `make sweep` runs the cells; no part of the experiment.
+
+    Attributes:
+        address: `local` starts Ray on this machine for the sweep; `auto` joins the cluster that this machine is part
+            of; `host:port` joins that one.
+        max_failures: times that a cell which failed or was killed is tried again, from its last checkpoint.
+    """
+
+    address: Annotated[str, Field(pattern=r"^(local|auto|[^\s:/]+:[0-9]+)$")]
+    resources: ResourcesConfig
+    max_failures: Annotated[int, Field(ge=0)]
+
+
 class TrainParams(_Section):
     """The sections that the stage `train` reads, and no others: the same as its parameters in dvc.yaml."""
 
@@ -270,9 +303,10 @@ class Config(TrainParams, EvaluateParams):
     data: DataConfig
     split: SplitConfig
     grid: GridConfig
+    sweep: SweepConfig
 
     @model_validator(mode="after")
-    def _split_fits_the_data(self) -> Self:
+    def _other_sections_agree(self) -> Self:
         mistakes: list[str] = []
         if self.data.name == "digits" and self.split.test is None:
             mistakes.append("split.test: None: digits come without a test split; give the number of images to take out")
@@ -280,6 +314,10 @@ class Config(TrainParams, EvaluateParams):
             mistakes.append(
                 f"split.test: {self.split.test}: {self.data.name!r} brings its own test split; allowed is null"
             )
+        processes = 1 if self.train.devices == "auto" else self.train.devices
+        cpus, threads = self.sweep.resources.cpus, processes * self.train.threads
+        if cpus < threads:
+            mistakes.append(f"sweep.resources.cpus: {cpus}: must be at least {threads}, the threads of a cell")
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self

@@ -80,6 +80,9 @@ class MlflowRun:
     def log_file(self, path: Path) -> None:
         self._client.log_artifact(self.run_id, str(path))
 
+    def log_text(self, name: str, text: str) -> None:
+        self._client.log_text(self.run_id, text, name)
+
     def log_figure(self, name: str, png: bytes) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name

@@ -1,0 +1,203 @@
+"""Ray Tune as the scheduler: one trial for each cell, its resources, its retries, and an end on request."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resgrid.config import SweepConfig
+
+# Read by Ray when it is imported or started: quiet, no reports to its makers, no change of the working folder.
+os.environ.update(
+    RAY_AIR_NEW_OUTPUT="0",
+    RAY_CHDIR_TO_TRIAL_DIR="0",
+    RAY_DEDUP_LOGS="0",
+    RAY_USAGE_STATS_ENABLED="0",
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+    TUNE_DISABLE_SIGINT_HANDLER="1",
+)
+
+import ray
+from ray import cloudpickle, tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from resgrid.sweep import depot as depot_module
+from resgrid.sweep import node as node_module
+
+Message = dict[str, Any]
+
+
+class ClusterError(ValueError):
+    """There is no such cluster, or it can't run a cell; the message says why."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Whom the driver tells what happens, in Tune's own thread: answer at once."""
+
+    started: Callable[[str], None]
+    heard: Callable[[str, Message], None]
+    failed: Callable[[str, str, bool], None]
+
+
+@contextmanager
+def cluster(config: SweepConfig) -> Iterator[dict[str, float]]:
+    """Be connected to the Ray cluster of the configuration; a local one ends with the block.
+
+    Yields:
+        The cluster's resources, such as `{"CPU": 8.0, "GPU": 1.0}`.
+
+    Raises:
+        ClusterError: it can't be reached, or no node has what one cell needs.
+    """
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    try:
+        ray.init(
+            address=config.address,
+            namespace="resgrid",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False if config.address == "local" else None,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ClusterError(f"sweep.address: {config.address!r}: no Ray cluster there ({_first_line(error)})") from None
+    try:
+        wanted = {"CPU": float(config.resources.cpus), "GPU": config.resources.gpus}
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if not any(all(node.get(name, 0.0) >= count for name, count in wanted.items()) for node in nodes):
+            has = "; ".join(f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU" for node in nodes)
+            raise ClusterError(
+                f"sweep.resources: cpus {wanted['CPU']:g}, gpus {wanted['GPU']:g}: no node has that; "
+                f"the nodes have {has}"
+            )
+        yield {name: float(count) for name, count in ray.cluster_resources().items()}
+    finally:
+        ray.shutdown()
+
+
+def run_cells(
+    jobs: dict[str, Message],
+    sweep: Message,
+    config: SweepConfig,
+    storage: Path,
+    listener: Listener,
+) -> None:
+    """Run the cells' jobs, in their order as far as the resources allow, until all have ended.
+
+    The first Ctrl-C (or SIGTERM) has the running cells save a checkpoint and end, and starts none of the others; the
+    second one kills them.
+
+    Args:
+        jobs: by cell: the snapshots of its stages, as `node.run_cell` takes them.
+        sweep: what is common to all of them.
+        storage: an absolute folder for Tune's own files.
+    """
+    # Nodes have the packages, but not this repository: these modules go with the function that uses them.
+    cloudpickle.register_pickle_by_value(node_module)
+    cloudpickle.register_pickle_by_value(depot_module)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    depot = (
+        ray.remote(depot_module.Depot)
+        .options(num_cpus=0, max_concurrency=16, scheduling_strategy=here)
+        .remote([*sweep["readable"], sweep["area"]], sweep["area"], sweep["state"])
+    )
+    run_cell, common = node_module.run_cell, ray.put(sweep)
+
+    def train_one_cell(trial: Message) -> None:
+        run_cell(jobs[trial["cell"]] | {"cell": trial["cell"], "sweep": ray.get(common)}, depot, tune.report)
+
+    resources = tune.PlacementGroupFactory([{"CPU": float(config.resources.cpus), "GPU": config.resources.gpus}])
+    tuner = tune.Tuner(
+        tune.with_resources(train_one_cell, resources),
+        param_space={"cell": tune.grid_search(list(jobs))},
+        # Reusing a worker saves its start of about two seconds, and keeps its keeper's imports.
+        tune_config=tune.TuneConfig(reuse_actors=True),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(storage),
+            failure_config=tune.FailureConfig(max_failures=config.max_failures),
+            callbacks=[_Ears(listener)],
+            verbose=0,
+        ),
+    )
+    with _stop_on_signals(depot):
+        tuner.fit()
+
+
+class _Ears(tune.Callback):
+    """Passes on what Tune tells of its trials."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune saves itself with its callbacks, to be restored; resgrid goes on from DVC's state instead."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._listener.started(trial.config["cell"])
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Message, **info: Any) -> None:
+        self._listener.heard(trial.config["cell"], result)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._listener.failed(trial.config["cell"], _reason(trial), False)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._listener.failed(trial.config["cell"], _reason(trial), True)
+
+
+def _reason(trial: Any) -> str:
+    """Why a trial failed, in a line."""
+    if trial.error_file and Path(trial.error_file).exists():
+        lines = [line for line in Path(trial.error_file).read_text(encoding="utf-8").splitlines() if line.strip()]
+        for line in reversed(lines):
+            name, _, message = line.partition(": ")
+            if name.rpartition(".")[2] in ("CellFailedError", "OSError", "PermissionError", "FileNotFoundError"):
+                return message
+        for line in lines:
+            if "died" in line or "Died" in line:
+                return "its Ray worker or node died"
+        return lines[-1] if lines else "unknown"
+    return "its Ray worker or node died"
+
+
+@contextmanager
+def _stop_on_signals(depot: Any) -> Iterator[None]:
+    wishes: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    told: list[str] = []
+
+    def note(signum: int, frame: object) -> None:
+        wish = "kill" if told else "stop"
+        told.append(wish)
+        wishes.put(wish)
+
+    def pass_on() -> None:
+        # Not in the handler itself: it interrupts whatever Ray is doing at that moment.
+        while (wish := wishes.get()) is not None:
+            ray.get(depot.want.remote(wish))
+
+    thread = threading.Thread(target=pass_on, name="wishes", daemon=True)
+    thread.start()
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        wishes.put(None)
+        thread.join()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
