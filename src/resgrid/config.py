@@ -297,11 +297,13 @@ class SearchConfig(_Section):
     space: Annotated[dict[str, Any], Field(min_length=1)]
     asha: AshaConfig | None
 
-    @field_validator("network")
-    @classmethod
-    def _network_is_known(cls, name: str) -> str:
-        parse_network(name)
-        return name
+    @model_validator(mode="after")
+    def _network_is_known(self) -> Self:
+        try:
+            parse_network(self.network)
+        except ValueError as error:
+            raise ValueError(f"network: {error}") from None
+        return self
 
     @field_validator("space")
     @classmethod

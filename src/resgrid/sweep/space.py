@@ -22,9 +22,9 @@ Point = dict[str, Any]
 
 # The same for all trials: their errors are compared at equal steps.
 FIXED = ("train.max_steps",)
-MAX_CORNERS = 2048
+MAX_POINTS = 2048
 DIGITS = 4
-DRAWS = 200
+DRAWS = 20
 
 
 class Tried(Protocol):
@@ -96,7 +96,7 @@ class Space:
         return values
 
     def propose(self, config: SearchConfig, number: int, tried: Sequence[Tried]) -> Point | None:
-        """The parameters of the next trial, or None if every point that was drawn has been tried.
+        """The parameters of the next trial, none twice; None if the space holds no others.
 
         The first trial has the parameters of `params.yaml` as they stand: what the search has to beat.
 
@@ -107,12 +107,15 @@ class Space:
         if not tried:
             return self.present()
         known = [trial.parameters for trial in tried]
+        untried = [point for point in self._all_points() if point not in known]
+        if self._is_small and not untried:
+            return None
         for draw in range(DRAWS):
             seed = f"{config.seed} {number} {draw}"
             point = self._ask_optuna(seed, tried) if config.searcher == "optuna" else self._draw(seed)
             if point not in known:
                 return point
-        return None
+        return random.Random(f"{config.seed} {number}").choice(untried) if untried else None
 
     def _draw(self, seed: str) -> Point:
         # A generator of its own for each parameter: another one in the space changes nothing about the others.
@@ -151,11 +154,22 @@ class Space:
         asked = study.ask(distributions).params
         return {name: _settled(self.distributions[name], asked[name]) for name in self.distributions}
 
+    @property
+    def _is_small(self) -> bool:
+        """Whether the points can be counted."""
+        return all(kind in ("choice", "int") for each in self.distributions.values() for kind in each) and (
+            math.prod(_size(distribution) for distribution in self.distributions.values()) <= MAX_POINTS
+        )
+
+    def _all_points(self) -> Iterator[Point]:
+        """Of a small space; none of a large one."""
+        if self._is_small:
+            yield from _combinations({name: _values(each) for name, each in self.distributions.items()})
+
     def _corners(self) -> Iterator[Point]:
-        ends = {name: _ends(distribution) for name, distribution in self.distributions.items()}
-        if math.prod(len(values) for values in ends.values()) <= MAX_CORNERS:
-            for combination in itertools.product(*ends.values()):
-                yield dict(zip(ends, combination, strict=True))
+        ends = {name: next(iter(distribution.values())) for name, distribution in self.distributions.items()}
+        if math.prod(len(values) for values in ends.values()) <= MAX_POINTS:
+            yield from _combinations(ends)
         else:  # too many combinations: each parameter by itself, the others as they stand
             for name, values in ends.items():
                 yield from (self.present() | {name: value} for value in values)
@@ -222,8 +236,20 @@ def _unsettled(distribution: dict[str, list[Any]], value: Any) -> Any:
     return values.index(value) if kind == "choice" else value
 
 
-def _ends(distribution: dict[str, list[Any]]) -> list[Any]:
-    return list(next(iter(distribution.values())))
+def _combinations(values: dict[str, list[Any]]) -> Iterator[Point]:
+    for combination in itertools.product(*values.values()):
+        yield dict(zip(values, combination, strict=True))
+
+
+def _values(distribution: dict[str, list[Any]]) -> list[Any]:
+    """All of a choice's or of a range of whole numbers'."""
+    ((kind, values),) = distribution.items()
+    return values if kind == "choice" else list(range(values[0], values[1] + 1))
+
+
+def _size(distribution: dict[str, list[Any]]) -> int:
+    ((kind, values),) = distribution.items()
+    return len(values) if kind == "choice" else values[1] - values[0] + 1
 
 
 def _contains(distribution: dict[str, list[Any]], value: Any) -> bool:
