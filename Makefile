@@ -33,13 +33,13 @@ run: $(READY) ## run the whole pipeline: train what is stale, evaluate, report
 	@dvc repro
 	@echo "the report is reports/index.html; browse the runs with: make dashboard"
 
-sweep: $(READY) ## the same side by side on Ray Tune; SELECT='resnet*' SEEDS='0 1' DRY=1 choose
+sweep: $(READY) ## the same side by side on Ray Tune; SELECT='resnet*' SEEDS='0 1' DRY=1 ADDRESS=auto
 	@python -m pipeline.preset $(PRESET)
-	@python -m pipeline.sweep $(foreach name,$(SELECT),--select '$(name)') $(foreach seed,$(SEEDS),--seeds $(seed)) $(if $(DRY),--dry-run) $(if $(FORCE),--force)
+	@python -m pipeline.sweep $(foreach name,$(SELECT),--select '$(name)') $(foreach seed,$(SEEDS),--seeds $(seed)) $(if $(ADDRESS),--address '$(ADDRESS)') $(if $(DRY),--dry-run) $(if $(FORCE),--force)
 
-search: $(READY) ## try parameters for one network, as params.yaml's section `search` says
+search: $(READY) ## try parameters for one network, as params.yaml's section `search` says; ADDRESS=auto
 	@python -m pipeline.preset $(PRESET)
-	@python -m pipeline.search
+	@python -m pipeline.search $(if $(ADDRESS),--address '$(ADDRESS)')
 
 test: $(READY) lint ## lint, types, import contract and the tests
 	@python -m pytest -m "not slow and not gpu"

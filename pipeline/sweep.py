@@ -17,13 +17,16 @@ def sweep(
     ] = None,
     seeds: Annotated[list[int] | None, typer.Option(help="Seeds; may be given several times.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also run cells that are up to date.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="Ray's address, instead of params.yaml's sweep.address: local, auto, host:port.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and change nothing.")] = False,
 ) -> None:
     """Train and evaluate the stale cells side by side, as params.yaml's section `sweep` says.
 
     Ctrl-C once: start no more cells, have the running ones save a checkpoint, keep what is done. Twice: stop at once.
     """
-    config = load_config()
+    config = load_config(changes={"sweep.address": address} if address else {})
     from resgrid.sweep.sweep import run_sweep  # imports dvc: mistakes above are answered at once
 
     sys.exit(run_sweep(config, select or [], seeds or None, force, dry_run))

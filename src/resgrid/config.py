@@ -7,6 +7,7 @@ library gets the part that it needs (an `OptimizerConfig`, say), never the whole
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -388,13 +389,23 @@ def load_params(sections: type[Sections], path: Path = PARAMS_FILE) -> Sections:
     return _check({name: values[name] for name in sections.model_fields if name in values}, path, sections)
 
 
-def load_config(path: Path = PARAMS_FILE) -> Config:
+def load_config(path: Path = PARAMS_FILE, changes: Mapping[str, Any] | None = None) -> Config:
     """Read and check `params.yaml`.
+
+    Args:
+        changes: values to use instead of the file's, by their dotted names, such as `{"optimizer.lr": 0.1}`.
 
     Raises:
         ConfigError: the file is missing, is no YAML, or holds values that are not allowed; all of them are listed.
     """
-    return check_params(read_params(path), path)
+    values = read_params(path)
+    for name, value in (changes or {}).items():
+        *sections, last = name.split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    return check_params(values, path)
 
 
 def read_params(path: Path) -> dict[str, Any]:

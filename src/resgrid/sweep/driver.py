@@ -60,6 +60,7 @@ def cluster(config: SweepConfig) -> Iterator[dict[str, float]]:
         ClusterError: it can't be reached, or no node has what one cell needs.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it prints a traceback for each failed cell
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     try:
         ray.init(

@@ -7,8 +7,6 @@ import os
 import queue
 import secrets
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -85,11 +83,21 @@ def run_sweep(
             return 0
         outcome = _run(plan, graph, config, area) if plan.to_run else Outcome()
         status = _summarise(plan, outcome)
-        if status == 0 and not plan.left_out:
-            status = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=root, check=False).returncode
-        elif status == 0:
-            console.print(f"{len(plan.left_out)} cells that were not chosen are stale: the report waits for them")
-        return status
+        return status or _report(graph)
+
+
+def _report(graph: Graph) -> int:
+    """Write the report if every cell is up to date, else say which are not: `dvc repro` would train them now."""
+    stale = {cell for cell, stages in graph.cells().items() for stage in stages if graph.why_stale(stage)}
+    if stale:
+        console.print(
+            f"the report waits for {len(stale)} cells that are stale: they were not chosen, or something that they "
+            f"depend on was edited while they ran: {', '.join(sorted(stale))}",
+            style="yellow",
+            markup=False,
+        )
+        return 0
+    return graph.bring_downstream_up_to_date()
 
 
 def _run(plan: Plan, graph: Graph, config: Config, area: Path) -> Outcome:

@@ -1,0 +1,20 @@
+"""Repositories for tests of sweeps."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swept_repository import SweptRepository, make_swept_repository
+
+
+@pytest.fixture
+def swept(tmp_path: Path) -> Iterator[SweptRepository]:
+    """A repository of its own, where nothing was run yet; a test that fails leaves no process behind."""
+    repository = make_swept_repository(tmp_path / "repository")
+    yield repository
+    for process in repository.processes():
+        process.send_signal(signal.SIGKILL)

@@ -1,0 +1,165 @@
+"""Sweeps on clusters of separate Ray processes on loopback: a node that dies, and one that can't see the repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from swept_repository import SweptRepository, make_swept_repository, wait_until
+
+ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
+BIN = Path(sys.executable).parent
+
+
+class Cluster:
+    """A Ray cluster of processes of one's own; its head gives no CPUs, so cells run on the nodes that are added."""
+
+    def __init__(self) -> None:
+        # Short: Ray makes sockets below it, whose paths may have no more than 107 characters.
+        self.folder = Path(tempfile.mkdtemp(prefix="ray-"))
+        self.address = f"127.0.0.1:{_free_port()}"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        port = self.address.rpartition(":")[2]
+        self._start(
+            ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={self.folder}"]
+        )
+        wait_until(lambda: _is_open(self.address), "Ray's head")
+
+    def add_node(self, *wrapper: str) -> subprocess.Popen[bytes]:
+        """A node with one CPU; `wrapper` is a command that starts it, such as `unshare`."""
+        return self._start([f"--address={self.address}", "--num-cpus=1"], wrapper)
+
+    def kill(self, node: subprocess.Popen[bytes]) -> None:
+        """Everything of a node at once, as when its power fails."""
+        processes = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
+        for process in processes:
+            try:
+                process.send_signal(signal.SIGKILL)
+            except psutil.NoSuchProcess:
+                continue
+        node.wait()
+
+    def close(self) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                self.kill(process)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self, options: list[str], wrapper: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        command = [*wrapper, str(BIN / "ray"), "start", "--block", "--node-ip-address=127.0.0.1", *options]
+        environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | ENVIRONMENT
+        process = subprocess.Popen(
+            command, cwd="/", env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        self._processes.append(process)
+        return process
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    cluster = Cluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def tracking_server(tmp_path: Path) -> Iterator[str]:
+    """The address of an MLflow server."""
+    port = _free_port()
+    folder = tmp_path / "server"
+    folder.mkdir()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder)]
+    environ = os.environ | ENVIRONMENT | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = subprocess.Popen(
+        command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: _answers(f"{address}/health"), "the MLflow server")
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def test_a_cell_whose_node_dies_goes_on_on_another_one(swept: SweptRepository, cluster: Cluster) -> None:
+    swept.set_params(
+        sweep={"address": cluster.address},
+        train={"max_steps": 50},
+        grid={"network": ["plain8", "resnet8-A"], "seed": [0]},
+    )
+    first, _ = cluster.add_node(), cluster.add_node()
+    sweep = swept.begin_sweep(**ENVIRONMENT)
+    wait_until(lambda: all(swept.saved_step(cell) >= 5 for cell in ("plain8-0", "resnet8-A-0")), "a few steps of both")
+    cluster.kill(first)
+    assert sweep.wait(timeout=300) == 0, swept.log.read_text()
+    begins = sorted((swept.begins(cell) for cell in ("plain8-0", "resnet8-A-0")), key=len)
+    assert begins[0] == [0]
+    assert begins[1][0] == 0
+    assert begins[1][1] >= 5
+    assert swept.stale() == {}
+    assert not swept.processes()
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "--mount", "--map-root-user", "true"], check=False, capture_output=True).returncode != 0,
+    reason="needs the right to make a mount namespace",
+)
+def test_a_node_without_a_view_of_the_repository_trains_a_cell(
+    swept: SweptRepository, cluster: Cluster, tracking_server: str, tmp_path: Path
+) -> None:
+    grid = {"network": ["plain8"], "seed": [0]}
+    by_dvc = make_swept_repository(tmp_path / "by_dvc")
+    by_dvc.set_params(grid=grid, train={"max_steps": 20})
+    by_dvc.run("dvc", "repro")
+    swept.set_params(grid=grid, train={"max_steps": 20}, sweep={"address": cluster.address, "max_failures": 0})
+    hide = f'mount -t tmpfs none {swept.root} && exec "$@"'
+    cluster.add_node("unshare", "--mount", "--map-root-user", "sh", "-c", hide, "sh")
+
+    without_server = swept.sweep(**ENVIRONMENT)
+    assert without_server.returncode == 1
+    assert f"doesn't see {swept.root}, so its runs can't be tracked" in without_server.stderr
+
+    done = swept.sweep(**ENVIRONMENT, MLFLOW_TRACKING_URI=tracking_server)
+    assert done.returncode == 0, done.stderr
+    assert swept.dvc_lock() == by_dvc.dvc_lock()
+    for name in ("weights.txt", "metrics.json", "evaluation.json"):
+        path = Path("runs/plain8-0") / name
+        assert (swept.root / path).read_bytes() == (by_dvc.root / path).read_bytes()
+    assert swept.begins("plain8-0") == [0]
+    assert (swept.root / ".resgrid/sweep/logs/train@plain8-0.log").exists()
+    assert swept.stale() == {}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_open(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, int(port))) == 0
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(address, timeout=1).ok
+    except requests.RequestException:
+        time.sleep(0.2)
+        return False

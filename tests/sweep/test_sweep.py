@@ -1,0 +1,178 @@
+"""Sweeps of a whole graph with real DVC, Ray and MLflow: what is recorded is what ran, and faults lose nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from swept_repository import SweptRepository, make_swept_repository, wait_until
+
+CELLS = ["plain8-0", "plain8-1", "resnet8-A-0", "resnet8-A-1"]
+
+
+def test_a_sweep_records_what_dvc_repro_records(swept: SweptRepository, tmp_path: Path) -> None:
+    by_dvc = make_swept_repository(tmp_path / "by_dvc")
+    by_dvc.run("dvc", "repro")
+    plan = swept.sweep("--dry-run")
+    assert "these run first, and then every cell: prepare" in plan.stderr
+    assert not (swept.root / "dvc.lock").exists()
+    swept.run("dvc", "repro", "prepare")
+    plan = swept.sweep("--dry-run", "--select", "resnet8-A", "--seeds", "1")
+    assert "1 cells to run, 0 up to date" in plan.stderr
+    assert "never run" in plan.stderr
+
+    done = swept.sweep()
+    assert done.returncode == 0, done.stderr
+    assert "4 cells done, 0 restored, 0 were up to date, 0 failed, 0 stopped" in done.stderr
+    assert swept.dvc_lock() == by_dvc.dvc_lock()
+    for cell in CELLS:
+        for name in ("weights.txt", "metrics.json", "evaluation.json"):
+            assert (swept.root / "runs" / cell / name).read_bytes() == (by_dvc.root / "runs" / cell / name).read_bytes()
+    assert swept.stale() == {}
+    assert (swept.root / "report.txt").exists()
+
+    assert "0 cells done, 0 restored, 4 were up to date" in swept.sweep().stderr
+
+    # What the run cache holds is restored, not run.
+    lock = (swept.root / "dvc.lock").read_bytes()
+    shutil.rmtree(swept.root / "runs")
+    swept.set_params(train={"max_steps": 4})
+    swept.set_params(train={"max_steps": 3})
+    assert "0 cells done, 4 restored" in swept.sweep().stderr
+    assert swept.stale() == {}
+    assert (swept.root / "dvc.lock").read_bytes() == lock
+
+
+def test_the_sweep_is_the_parent_of_its_cells_runs(swept: SweptRepository) -> None:
+    (swept.root / "train.py").write_text(
+        (swept.root / "train.py")
+        .read_text()
+        .replace(
+            "begin = int",
+            'Path(os.environ["RESGRID_STATE"], "parent").write_text(os.environ["RESGRID_PARENT_RUN"])\nbegin = int',
+        )
+    )
+    assert swept.sweep("--select", "plain8", "--seeds", "0").returncode == 0
+    client = MlflowClient(f"sqlite:///{swept.root}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("Counting")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert (run.info.run_name, run.info.status) == ("sweep", "FINISHED")
+    assert run.data.metrics["sweep/cells_done"] == 1
+    assert 0 < run.data.metrics["sweep/efficiency"] <= 1
+    assert (swept.root / ".resgrid/parent").read_text() == run.info.run_id
+
+
+def test_a_cell_that_breaks_its_word_fails_and_the_others_finish(swept: SweptRepository) -> None:
+    sins = f"""
+if cell == "plain8-0":
+    open({str(swept.root / "params.yaml")!r})
+if cell == "plain8-1":
+    Path("runs", cell, "notes.txt").write_text("undeclared")
+if cell == "resnet8-A-0":
+    Path("runs", cell, "metrics.json").unlink()
+"""
+    (swept.root / "train.py").write_text((swept.root / "train.py").read_text() + sins)
+    swept.set_params(sweep={"max_failures": 0})
+    done = swept.sweep()
+    assert done.returncode == 1
+    assert "1 cells done, 0 restored, 0 were up to date, 3 failed, 0 stopped" in done.stderr
+    logs = swept.root / ".resgrid/sweep/logs"
+    assert (
+        f"failed: plain8-0: train@plain8-0 ended with exit status 1; its log: {logs}/train@plain8-0.log" in done.stderr
+    )
+    assert (
+        "params.yaml is a file of the repository that this stage doesn't declare"
+        in (logs / "train@plain8-0.log").read_text()
+    )
+    assert "train@plain8-1 wrote runs/plain8-1/notes.txt, which dvc.yaml doesn't declare as an out" in done.stderr
+    assert "train@resnet8-A-0 didn't write runs/resnet8-A-0/metrics.json" in done.stderr
+    recorded = {name for name in swept.dvc_lock() if "@" in name}
+    assert recorded == {"train@resnet8-A-1", "evaluate@resnet8-A-1"}
+    assert {path.name for path in (swept.root / "runs").iterdir()} == {"resnet8-A-1"}
+    assert not (swept.root / "report.txt").exists()
+    assert not swept.processes()
+
+
+def test_edits_during_the_run_reach_no_cell_and_leave_it_stale_and_a_killed_cell_goes_on(
+    swept: SweptRepository,
+) -> None:
+    swept.set_params(train={"max_steps": 40})
+    sweep = swept.begin_sweep()
+    wait_until(lambda: swept.saved_step("plain8-1") >= 5, "a few steps")
+    swept.set_params(train={"max_steps": 2})
+    code = swept.root / "train.py"
+    code.write_text(code.read_text() + 'Path("runs", cell, "weights.txt").write_text("edited")\n')
+    (process,) = [p for p in swept.processes() if p.cmdline()[-1] == "plain8-1" and "train.py" in p.cmdline()[-2]]
+    process.send_signal(signal.SIGKILL)
+    assert sweep.wait(timeout=300) == 0, swept.log.read_text()
+    assert "plain8-1: train@plain8-1 was killed by signal 9" in swept.log.read_text()
+    assert "the report waits for 4 cells that are stale" in swept.log.read_text()
+    first, second = swept.begins("plain8-1")
+    assert (first, second >= 5) == (0, True)
+    for cell in CELLS:
+        assert '"max_steps": 40' in (swept.root / "runs" / cell / "weights.txt").read_text()
+        assert '"steps": 40' in (swept.root / "runs" / cell / "evaluation.json").read_text()
+    stale = swept.stale()
+    assert {name for name in stale if name.startswith("train@")} == {f"train@{cell}" for cell in CELLS}
+    assert "deps" in str(stale["train@plain8-0"])
+
+
+def test_a_killed_sweep_and_a_stopped_one_go_on_where_they_were(swept: SweptRepository) -> None:
+    swept.set_params(train={"max_steps": 30})
+    cells = ("plain8-0", "plain8-1")
+    sweep = swept.begin_sweep()
+    wait_until(lambda: all(swept.saved_step(cell) >= 3 for cell in cells), "a few steps")
+    os.kill(sweep.pid, signal.SIGKILL)
+    sweep.wait()
+    wait_until(lambda: not swept.processes(), "the end of all that the killed sweep had started", seconds=60)
+
+    sweep = swept.begin_sweep()
+    wait_until(lambda: swept.dvc_lock().get("train@plain8-1"), "the first cell's record")
+    second = swept.sweep()
+    assert second.returncode == 1
+    assert f"a sweep is running in this repository already (process {sweep.pid})" in second.stderr
+    wait_until(lambda: any(swept.saved_step(cell) >= 3 for cell in CELLS[2:]), "a few steps of the next cells")
+    os.kill(sweep.pid, signal.SIGINT)
+    assert sweep.wait(timeout=120) == 1, swept.log.read_text()
+    assert "goes on from their checkpoints" in swept.log.read_text()
+    assert not swept.processes()
+
+    done = swept.sweep()
+    assert done.returncode == 0, done.stderr
+    for cell in cells:
+        begins = swept.begins(cell)
+        assert len(begins) == 2
+        assert begins[1] >= 3
+    assert swept.stale() == {}
+    assert {name for name in swept.dvc_lock() if "@" in name} == {
+        f"{stage}@{cell}" for stage in ("train", "evaluate") for cell in CELLS
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--select", "resnet9*"],
+            "--select 'resnet9*' matches no cell; the networks of the grid are plain8, resnet8-A",
+        ),
+        (["--seeds", "7"], "--seeds 7: the grid's seeds are 0, 1"),
+    ],
+)
+def test_a_choice_that_chooses_nothing_is_an_error(swept: SweptRepository, options: list[str], message: str) -> None:
+    swept.run("dvc", "repro", "prepare")
+    done = swept.sweep(*options)
+    assert (done.returncode, f"error: {message}" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_cluster_that_is_not_there_or_too_small_is_an_error(swept: SweptRepository) -> None:
+    swept.set_params(sweep={"resources": {"cpus": 100_000, "gpus": 0}})
+    done = swept.sweep()
+    assert done.returncode == 1
+    assert "error: sweep.resources: cpus 100000, gpus 0: no node has that; the nodes have" in done.stderr
