@@ -6,6 +6,7 @@ library gets the part that it needs (an `OptimizerConfig`, say), never the whole
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -398,14 +399,19 @@ def load_config(path: Path = PARAMS_FILE, changes: Mapping[str, Any] | None = No
     Raises:
         ConfigError: the file is missing, is no YAML, or holds values that are not allowed; all of them are listed.
     """
-    values = read_params(path)
-    for name, value in (changes or {}).items():
+    return check_params(with_changes(read_params(path), changes or {}), path)
+
+
+def with_changes(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of nested values with those of the dotted names changed."""
+    changed = copy.deepcopy(values)
+    for name, value in changes.items():
         *sections, last = name.split(".")
-        place = values
+        place = changed
         for section in sections:
             place = place.setdefault(section, {})
         place[last] = value
-    return check_params(values, path)
+    return changed
 
 
 def read_params(path: Path) -> dict[str, Any]:

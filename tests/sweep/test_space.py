@@ -209,12 +209,16 @@ def test_the_journal_brings_trials_back_and_drops_a_line_that_was_cut_off(tmp_pa
     journal.begin(second)
     first.state, first.validations, first.run_id = DONE, [(28, 50.0), (56, 12.5)], "def"
     journal.end(first)
+    journal.hear(second, 28, 60.0)
+    journal.hear(second, 56, 30.0)
+    journal.hear(second, 28, 60.0)  # again, from a checkpoint before it
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"number": 1, "para')
     again = Journal(path)
     assert again.parent_run == "abc"
     assert again.trials == [first, second]
     assert again.ended == [first]
+    assert again.trials[1].validations == [(28, 60.0), (56, 30.0)]
     assert again.best == first
     assert (first.step, first.val_error) == (56, 12.5)
     assert path.read_bytes() == whole
@@ -228,19 +232,25 @@ def test_asha_remembers_the_trials_before_an_interruption() -> None:
 
     from resgrid.sweep.tuner import make_scheduler
 
-    def decisions(asha: AshaConfig | None, *validations: tuple[int, float]) -> list[str]:
-        past = {"trial-000": [(28, 40.0), (56, 20.0)], "trial-001": [(28, 60.0)]}
-        scheduler, trial, nothing = make_scheduler(asha, 100, past), TuneTrial("train", stub=True), None
+    past = {"trial-000": [(28, 40.0), (56, 20.0)], "trial-001": [(28, 60.0)], "trial-002": [(28, 99.0)]}
+
+    def decisions(asha: AshaConfig | None, name: str, *validations: tuple[int, float]) -> list[str]:
+        scheduler = make_scheduler(asha, 100, past, ended=["trial-000", "trial-001"])
+        trial, nothing = TuneTrial("train", stub=True, config={"cell": name}), None
         scheduler.on_trial_add(nothing, trial)  # pyright: ignore[reportArgumentType]
         results = [{"step": step, "val_error": error} for step, error in validations]
         return [scheduler.on_trial_result(nothing, trial, result) for result in results]  # pyright: ignore[reportArgumentType]
 
     asha = AshaConfig(grace_steps=28, reduction=2)
     # The better half at step 28 is what errs less than the median of 40 and 60.
-    assert decisions(asha, (14, 99.0), (28, 49.0), (42, 99.0), (56, 19.0), (100, 99.0)) == ["CONTINUE"] * 5
-    assert decisions(asha, (28, 51.0)) == ["STOP"]
-    assert decisions(asha, (28, 49.0), (56, 21.0)) == ["CONTINUE", "STOP"]
-    assert decisions(None, (28, 99.0)) == ["CONTINUE"]
+    passed = decisions(asha, "trial-003", (14, 99.0), (28, 49.0), (42, 99.0), (56, 19.0), (100, 99.0))
+    assert passed == ["CONTINUE"] * 5
+    assert decisions(asha, "trial-003", (28, 51.0)) == ["STOP"]
+    assert decisions(asha, "trial-003", (28, 49.0), (56, 21.0)) == ["CONTINUE", "STOP"]
+    # This one was the first at step 28 before the interruption, and was let go on.
+    assert decisions(asha, "trial-002", (28, 99.0), (56, 19.0)) == ["CONTINUE", "CONTINUE"]
+    assert decisions(asha, "trial-002", (28, 99.0), (56, 21.0)) == ["CONTINUE", "STOP"]
+    assert decisions(None, "trial-003", (28, 99.0)) == ["CONTINUE"]
 
 
 def test_the_line_for_dvc_sets_just_these_parameters(tmp_path: Path) -> None:

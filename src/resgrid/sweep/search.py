@@ -27,11 +27,11 @@ from ruamel.yaml import YAML
 
 from resgrid.artifacts import CellPaths, DatasetCard, PreparedPaths, RunRecord, sha256_of_text, state_folder
 from resgrid.cells import Cell
-from resgrid.config import PARAMS_FILE, Config, read_params
+from resgrid.config import PARAMS_FILE, Config, read_params, with_changes
 from resgrid.sweep import board as show
 from resgrid.sweep.board import Board
 from resgrid.sweep.graph import TRAIN, Graph, GraphError, Snapshot
-from resgrid.sweep.space import Point, Space, in_words, put
+from resgrid.sweep.space import Point, Space, in_words
 from resgrid.sweep.sweep import cells_at_once, common_to_cells
 from resgrid.sweep.trials import DONE, STARTED, STOPPED, Journal, Trial
 from resgrid.terminal import console
@@ -151,7 +151,8 @@ class Search:
         from resgrid.sweep.tuner import SearchListener, make_scheduler, run_trials
 
         config = self._config
-        past = {trial.name: trial.validations for trial in self._journal.ended}
+        past = {trial.name: list(trial.validations) for trial in self._journal.trials}
+        ended = [trial.name for trial in self._journal.ended]
         common = common_to_cells(self._area, graph, run.run_id)
         common["readable"] += [str(self._area), str(self._area.parent)]
         closer = threading.Thread(target=self._close_all, args=(run,), name="closing")
@@ -159,13 +160,13 @@ class Search:
         try:
             with cluster(config.sweep) as resources, self._board:
                 at_once = max(1, int(cells_at_once(config, resources)))
-                left = config.search.trials - len(past)
+                left = config.search.trials - len(ended)
                 console.print(f"{left} of {config.search.trials} trials to run, up to {min(left, at_once)} at once")
                 run_trials(
                     asdict(self._snapshot) | {"kept_for_evaluate": []},
                     common,
                     config.sweep,
-                    make_scheduler(config.search.asha, config.train.max_steps, past),
+                    make_scheduler(config.search.asha, config.train.max_steps, past, ended),
                     self._area / "tune",
                     at_once,
                     SearchListener(
@@ -189,7 +190,6 @@ class Search:
             return None
         if self._waiting:
             trial = self._waiting.pop(0)
-            trial.validations = []
         else:
             point = self._next_point()
             if point is None:
@@ -217,7 +217,7 @@ class Search:
     def _hear(self, name: str, result: dict[str, Any]) -> None:
         trial = self._running[name]
         if "val_error" in result:
-            trial.validations.append((result["step"], result["val_error"]))
+            self._journal.hear(trial, result["step"], result["val_error"])
             return
         message = result.get("message", {})
         # The table knows the time that is left of a stage `train`, whatever the trial's folder is called.
@@ -326,7 +326,8 @@ def _identity(snapshot: Snapshot, config: Config) -> str:
         "commands": snapshot.commands,
         "files": [(item.path, item.md5) for item in snapshot.files],
         "params": [
-            (path, put(YAML(typ="safe", pure=True).load(text), nothing)) for path, text in snapshot.params.items()
+            (path, with_changes(YAML(typ="safe", pure=True).load(text), nothing))
+            for path, text in snapshot.params.items()
         ],
         "search": wanted,
     }
@@ -336,7 +337,7 @@ def _identity(snapshot: Snapshot, config: Config) -> str:
 def _with(text: str, point: Point) -> str:
     """A parameter file with other values."""
     yaml, changed = YAML(typ="safe", pure=True), StringIO()
-    yaml.dump(put(yaml.load(text), point), changed)
+    yaml.dump(with_changes(yaml.load(text), point), changed)
     return changed.getvalue()
 
 

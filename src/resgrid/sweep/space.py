@@ -6,7 +6,6 @@ goes on as if nothing had happened.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import random
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from resgrid.artifacts import sha256_of_text
-from resgrid.config import SearchConfig, TrainParams, check_params
+from resgrid.config import SearchConfig, TrainParams, check_params, with_changes
 
 Point = dict[str, Any]
 
@@ -85,7 +84,7 @@ class Space:
         Raises:
             ValueError: they are not allowed; the message says which and why.
         """
-        values = put(self.values, point)
+        values = with_changes(self.values, point)
         try:
             check_params(values, self.path)
         except ValueError as error:
@@ -173,18 +172,6 @@ class Space:
         else:  # too many combinations: each parameter by itself, the others as they stand
             for name, values in ends.items():
                 yield from (self.present() | {name: value} for value in values)
-
-
-def put(values: dict[str, Any], point: Point) -> dict[str, Any]:
-    """A copy of nested values with those of the dotted names changed."""
-    changed = copy.deepcopy(values)
-    for name, value in point.items():
-        *parents, last = name.split(".")
-        place = changed
-        for parent in parents:
-            place = place[parent]
-        place[last] = value
-    return changed
 
 
 def in_words(point: Point) -> str:

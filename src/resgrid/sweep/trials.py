@@ -47,7 +47,7 @@ class Trial:
 
 
 class Journal:
-    """A file with a line of JSON for the search, for each trial that began, and for each that ended.
+    """A file with a line of JSON for the search, for each trial's begin, its validations and its end.
 
     A line is appended and brought to the disk at once. One that a kill cut off is dropped when the file is read.
 
@@ -75,6 +75,12 @@ class Journal:
         self.trials.append(trial)
         self._append({"number": trial.number, "parameters": trial.parameters})
 
+    def hear(self, trial: Trial, step: int, val_error: float) -> None:
+        """Note a validation. A trial that went on from a checkpoint brings some of them once more."""
+        if step > trial.step:
+            trial.validations.append((step, val_error))
+            self._append({"number": trial.number, "validation": [step, val_error]})
+
     def end(self, trial: Trial) -> None:
         """Note a trial that is done or was stopped early; it is never run again."""
         self._append(asdict(trial))
@@ -92,6 +98,10 @@ class Journal:
     def _take(self, line: dict[str, Any]) -> None:
         if "parent_run" in line:
             self.parent_run = line["parent_run"]
+            return
+        if "validation" in line:
+            step, val_error = line["validation"]
+            self.trials[line["number"]].validations.append((step, val_error))
             return
         trial = Trial(**line)
         trial.validations = [(step, error) for step, error in trial.validations]

@@ -113,28 +113,44 @@ def run_trials(
         tuner.fit()
 
 
-def make_scheduler(asha: AshaConfig | None, max_steps: int, past: Mapping[str, Validations]) -> TrialScheduler:
+def make_scheduler(
+    asha: AshaConfig | None, max_steps: int, past: Mapping[str, Validations], ended: Iterable[str]
+) -> TrialScheduler:
     """ASHA as it was when the search was interrupted, or a scheduler that stops nothing.
 
     Args:
         past: the validations of earlier trials, by name.
+        ended: those of them that don't go on.
     """
     if asha is None:
         return FIFOScheduler()
-    scheduler = ASHAScheduler(
-        time_attr="step",
-        metric="val_error",
-        mode="min",
-        max_t=max_steps,
-        grace_period=asha.grace_steps,
-        reduction_factor=asha.reduction,
-        stop_last_trials=False,
-    )
-    for name, validations in past.items():
-        trial = SimpleNamespace(trial_id=name)
-        scheduler.on_trial_add(cast("Any", None), cast("Any", trial))
-        _tell(scheduler, trial, validations)
+    scheduler = _Asha(past, asha, max_steps)
+    for name in ended:
+        scheduler.on_trial_add(cast("Any", None), cast("Any", SimpleNamespace(trial_id=name, config={"cell": name})))
     return scheduler
+
+
+class _Asha(ASHAScheduler):
+    """Ray's, which knows what a trial did before an interruption.
+
+    A trial is judged once at a step, with what was known then: one that was let go on isn't stopped there afterwards.
+    """
+
+    def __init__(self, past: Mapping[str, Validations], asha: AshaConfig, max_steps: int) -> None:
+        super().__init__(
+            time_attr="step",
+            metric="val_error",
+            mode="min",
+            max_t=max_steps,
+            grace_period=asha.grace_steps,
+            reduction_factor=asha.reduction,
+            stop_last_trials=False,
+        )
+        self._past = past
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        super().on_trial_add(tune_controller, trial)
+        _tell(self, trial, self._past.get(trial.config["cell"], ()))
 
 
 def _tell(scheduler: TrialScheduler, trial: Any, validations: Validations) -> None:
