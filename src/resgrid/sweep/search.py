@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import queue
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from ruamel.yaml import YAML
 
@@ -139,7 +141,8 @@ class Search:
         if (best := self._journal.best) is not None:
             console.print(
                 f"{best.name} is the best, with a validation error of {best.val_error:.2f} % after {best.step} steps; "
-                f"its weights and curve are in {self._area / BEST}. To train the study with its parameters:",
+                f"its weights and curve are in {os.path.relpath(self._area / BEST)}. "
+                "To train the study with its parameters:",
                 markup=False,
             )
             sys.stdout.write(experiment_line(best.parameters) + "\n")
@@ -360,17 +363,20 @@ def _table(journal: Journal, config: Config) -> Table:
     names = list(config.search.space)
     ended = journal.ended
     table = Table(
-        title=f"search {config.search.network}, seed {config.search.seed}: {len(ended)} trials, by validation error"
+        title=f"search {config.search.network}, seed {config.search.seed}: {len(ended)} trials, by validation error",
+        caption="stopped: early, since others were better at that step",
+        box=SIMPLE_HEAD,
     )
-    for column in ("trial", *names, "step", "val error", ""):
-        table.add_column(column, justify="left" if column in ("trial", "") else "right")
+    for column in ("trial", *(name.replace(".", ".\n").replace("_", "_\n") for name in names), "step", "val error"):
+        table.add_column(column, justify="right", overflow="fold")
+    table.add_column("")
     for trial in sorted(ended, key=lambda trial: (trial.state != DONE, -trial.step, trial.val_error, trial.number)):
         table.add_row(
-            trial.name,
+            str(trial.number),
             *(str(trial.parameters[name]) for name in names),
             f"{trial.step:,}",
             f"{trial.val_error:.2f} %",
-            "" if trial.state == DONE else "stopped early",
+            "" if trial.state == DONE else "stopped",
             style="bold green" if trial is journal.best else None,
         )
     return table
