@@ -75,6 +75,7 @@ def run_search(config: Config) -> int:
     area = searches / f"{cell.name}-{_identity(snapshot, config)[:16]}"
     with _only_one(area):
         search = Search(config, space, snapshot, area)
+        search.close_interrupted()
         if not search.is_over:
             search.run(graph)
         return search.summarise()
@@ -110,13 +111,17 @@ class Search:
             not self._waiting and not self._running and self._next_point() is None
         )
 
+    def close_interrupted(self) -> None:
+        """Close trials that ended just before an earlier search was killed: they have left their folders behind."""
+        for trial in self._journal.ended:
+            if (self._area / "trials" / trial.name).exists():
+                self._close(trial)
+
     def run(self, graph: Graph) -> None:
         """Train until there are as many trials as wanted, or the user stops."""
         _wait_for_end(self._area / "cells")  # a search that was killed takes its trials along, but not at once
         for folder in ("cells", "delivered", "progress", "tune"):
             shutil.rmtree(self._area / folder, ignore_errors=True)
-        for trial in self._journal.ended:
-            shutil.rmtree(self._area / "trials" / trial.name, ignore_errors=True)
         run = start_run(f"search {self._cell.network}", self._label, self._journal.parent_run)
         if self._journal.parent_run != run.run_id or not self._journal.trials:
             self._journal.begin_search(run.run_id)
@@ -264,25 +269,29 @@ class Search:
         self._closing.put(trial)
 
     def _close_all(self, run: Run) -> None:
-        """Tag each trial's run and remove what it leaves behind, once its processes are gone."""
+        """Close the trials that end, and log the best error so far."""
         count = len(self._journal.ended)
         while (trial := self._closing.get()) is not None:
-            _wait_for_end(self._area / "cells" / trial.name)
-            if trial.run_id is not None:
-                theirs = start_run(trial.name, self._label, trial.run_id)
-                theirs.set_tags(
-                    {
-                        "search.trial": str(trial.number),
-                        "search.end": "done" if trial.state == DONE else f"stopped early at step {trial.step}",
-                        "mlflow.runName": f"{self._cell.name} {trial.name}",
-                    }
-                )
-                theirs.finish("FINISHED" if trial.state == DONE else "KILLED")
-            for folder in ("cells", "trials"):
-                shutil.rmtree(self._area / folder / trial.name, ignore_errors=True)
+            self._close(trial)
             count += 1
             if (best := self._journal.best) is not None:
                 run.log_metrics(count, {"search/best_val_error": best.val_error})
+
+    def _close(self, trial: Trial) -> None:
+        """Tag a trial's run and remove what it leaves behind, once its processes are gone."""
+        _wait_for_end(self._area / "cells" / trial.name)
+        if trial.run_id is not None:
+            run = start_run(trial.name, self._label, trial.run_id)
+            run.set_tags(
+                {
+                    "search.trial": str(trial.number),
+                    "search.end": "done" if trial.state == DONE else f"stopped early at step {trial.step}",
+                    "mlflow.runName": f"{self._cell.name} {trial.name}",
+                }
+            )
+            run.finish("FINISHED" if trial.state == DONE else "KILLED")
+        for folder in ("cells", "trials"):
+            shutil.rmtree(self._area / folder / trial.name, ignore_errors=True)
 
     def _log_search(self, run: Run) -> None:
         wanted = self._config.search
