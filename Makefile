@@ -9,10 +9,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run sweep test test-all lint certify bench verify dashboard report clean
+.PHONY: help setup run sweep test test-all lint certify bench bench-sweep verify dashboard report clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  PYTHON=python3.12 make setup    choose the Python (3.11 to 3.13)"
 	@echo "  make run PRESET=cifar10-paper   choose another experiment (see presets/)"
@@ -54,6 +54,9 @@ certify: $(READY) ## prove that a killed training ends with the same bits (minut
 
 bench: $(READY) ## measure the training loop against its bound and the usual loop
 	@python -m benchmarks.train
+
+bench-sweep: $(READY) ## measure what a sweep adds to what it runs
+	@python -m benchmarks.sweep
 
 verify: $(READY) ## compare this machine's results with the committed ones
 	@python -m pipeline.verify
