@@ -12,7 +12,7 @@ from torch import nn
 
 from resgrid.models.small_images import FixedSizeAvgPool2d, enlarge_small_images
 
-# Without their auxiliary heads, and initialised by the rule that torchvision recommends.
+# Without their auxiliary heads; initialised as they always were, a default that torchvision is going to change.
 _OPTIONS = {name: {"aux_logits": False, "init_weights": True} for name in ("googlenet", "inception_v3")}
 
 
