@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 
 from resgrid.models import build_network
-from resgrid.models.alexnet import response_norm
+from resgrid.models.alexnet import ResponseNorm
 from resgrid.models.small_images import FixedSizeAvgPool2d
 
 
@@ -113,4 +113,6 @@ def test_pooling_to_a_fixed_size_is_torch_s(size: tuple[int, int], output_size: 
 def test_alexnet_normalises_by_the_published_formula() -> None:
     x = torch.arange(1.0, 8.0).reshape(1, 7, 1, 1)
     neighbours = sum(value**2 for value in (2, 3, 4, 5, 6))  # of the fourth of seven channels
-    assert response_norm()(x)[0, 3].item() == pytest.approx(4 / (2 + 1e-4 * neighbours) ** 0.75)
+    assert ResponseNorm()(x)[0, 3].item() == pytest.approx(4 / (2 + 1e-4 * neighbours) ** 0.75)
+    x = 100 * torch.randn(2, 7, 3, 3)
+    assert torch.allclose(ResponseNorm()(x), nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)(x))

@@ -3,6 +3,8 @@ Networks", NIPS 2012. torchvision's network of this name is a later, narrower on
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resgrid.models.small_images import FixedSizeAvgPool2d, enlarge_small_images
@@ -10,9 +12,17 @@ from resgrid.models.small_images import FixedSizeAvgPool2d, enlarge_small_images
 MINIMUM_SIZE = 63
 
 
-def response_norm() -> nn.LocalResponseNorm:
-    """Section 3.3: x / (2 + 1e-4 · sum of 5 neighbouring channels' squares)^0.75; torch divides alpha by the 5."""
-    return nn.LocalResponseNorm(size=5, alpha=5e-4, beta=0.75, k=2.0)
+class ResponseNorm(nn.Module):
+    """Local response normalisation (section 3.3): x / (2 + 1e-4 · sum of the squares of 5 neighbouring channels)^0.75.
+
+    torch's own has the same values, but no deterministic gradient on GPUs, since it pools in three dimensions.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        squares = F.pad(x.square(), (0, 0, 0, 0, 2, 2))
+        sums = torch.stack([squares[:, shift : shift + x.shape[1]] for shift in range(5)]).sum(dim=0)
+        return x / (2.0 + 1e-4 * sums) ** 0.75
 
 
 class AlexNet(nn.Module):
@@ -33,11 +43,11 @@ class AlexNet(nn.Module):
         self.features = nn.Sequential(
             nn.Conv2d(in_channels, 96, kernel_size=11, stride=4, padding=2),
             nn.ReLU(inplace=True),
-            response_norm(),
+            ResponseNorm(),
             nn.MaxPool2d(kernel_size=3, stride=2),
             nn.Conv2d(96, 256, kernel_size=5, padding=2, groups=2),
             nn.ReLU(inplace=True),
-            response_norm(),
+            ResponseNorm(),
             nn.MaxPool2d(kernel_size=3, stride=2),
             nn.Conv2d(256, 384, kernel_size=3, padding=1),
             nn.ReLU(inplace=True),
