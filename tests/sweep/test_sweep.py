@@ -110,7 +110,7 @@ def test_edits_during_the_run_reach_no_cell_and_leave_it_stale_and_a_killed_cell
     code.write_text(code.read_text() + 'Path("runs", cell, "weights.txt").write_text("edited")\n')
     (process,) = [p for p in swept.processes() if p.cmdline()[-1] == "plain8-1" and "train.py" in p.cmdline()[-2]]
     process.send_signal(signal.SIGKILL)
-    assert sweep.wait(timeout=300) == 0, swept.log.read_text()
+    assert sweep.wait(timeout=500) == 0, swept.log.read_text()
     assert "plain8-1: train@plain8-1 was killed by signal 9" in swept.log.read_text()
     assert "the report waits for 4 cells that are stale" in swept.log.read_text()
     first, second = swept.begins("plain8-1")
@@ -139,7 +139,7 @@ def test_a_killed_sweep_and_a_stopped_one_go_on_where_they_were(swept: SweptRepo
     assert f"a sweep is running in this repository already (process {sweep.pid})" in second.stderr
     wait_until(lambda: any(swept.saved_step(cell) >= 3 for cell in CELLS[2:]), "a few steps of the next cells")
     os.kill(sweep.pid, signal.SIGINT)
-    assert sweep.wait(timeout=120) == 1, swept.log.read_text()
+    assert sweep.wait(timeout=300) == 1, swept.log.read_text()
     assert "goes on from their checkpoints" in swept.log.read_text()
     assert not swept.processes()
 
