@@ -132,8 +132,9 @@ def test_a_killed_sweep_and_a_stopped_one_go_on_where_they_were(swept: SweptRepo
     sweep.wait()
     wait_until(lambda: not swept.processes(), "the end of all that the killed sweep had started", seconds=60)
 
-    sweep = swept.begin_sweep()
-    wait_until(lambda: swept.dvc_lock().get("train@plain8-1"), "the first cell's record")
+    sweep = swept.begin_sweep(PAUSE="0.5")
+    owner = swept.root / ".resgrid/sweep.pid"
+    wait_until(lambda: owner.exists() and owner.read_text() == str(sweep.pid), "the sweep's lock")
     second = swept.sweep()
     assert second.returncode == 1
     assert f"a sweep is running in this repository already (process {sweep.pid})" in second.stderr
@@ -142,8 +143,9 @@ def test_a_killed_sweep_and_a_stopped_one_go_on_where_they_were(swept: SweptRepo
     assert sweep.wait(timeout=300) == 1, swept.log.read_text()
     assert "goes on from their checkpoints" in swept.log.read_text()
     assert not swept.processes()
+    assert swept.stale().keys() >= {"train@resnet8-A-0", "train@resnet8-A-1"}
 
-    done = swept.sweep()
+    done = swept.sweep(PAUSE="0.02")
     assert done.returncode == 0, done.stderr
     for cell in cells:
         begins = swept.begins(cell)
