@@ -89,7 +89,6 @@ def train(
         "plain8-sigmoid",
         "plain8-nonorm-sigmoid",
         "plain8-tanh",
-        "vgg11-cifar",
         "inception-cifar",
         "densenet7",
         "densenet10-bc",
@@ -98,6 +97,7 @@ def train(
         pytest.param("resnet18-imagenet-B-preact", marks=pytest.mark.slow),
         pytest.param("googlenet-cifar", marks=pytest.mark.slow),
         pytest.param("resnet50-imagenet-B", marks=pytest.mark.slow),
+        pytest.param("vgg11-cifar", marks=pytest.mark.slow),
         pytest.param("vgg16-cifar", marks=pytest.mark.slow),
         pytest.param("densenet100-bc", marks=pytest.mark.slow),
         pytest.param("alexnet", marks=pytest.mark.slow),
@@ -141,7 +141,9 @@ def test_the_largest_networks_take_a_step(name: str) -> None:
     assert not torch.equal(before, after)
 
 
-@pytest.mark.parametrize("name", ["torchvision-squeezenet1_1", "torchvision-mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name", ["torchvision-squeezenet1_1", pytest.param("torchvision-mobilenet_v3_small", marks=pytest.mark.slow)]
+)
 def test_a_resumed_network_with_dropout_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, conditions={})
     whole = build_classifier(name)
