@@ -25,9 +25,9 @@ from resgrid.artifacts import (
 )
 from resgrid.cells import Cell, parse_network
 from resgrid.config import Config
-from resgrid.reporting.figures import Picture
 from resgrid.reporting.claims import judge
 from resgrid.reporting.ensembles import Ensemble, read_ensembles
+from resgrid.reporting.figures import Picture
 from resgrid.reporting.page import render_page, write_report
 from resgrid.reporting.results import Results, read_results, summarise
 
