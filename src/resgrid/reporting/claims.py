@@ -60,7 +60,7 @@ HEALTHY_GRADIENT = 100.0
 
 _TINY = 1e-30
 _LARGE = 1e30
-_FAMILY = re.compile(r"(plain|resnet)[0-9]+")
+_GROWING = re.compile(r"(?:plain|resnet)(?P<depth>[0-9]+)")
 
 
 def judge(results: Results, ensembles: Sequence[Ensemble] = ()) -> list[Verdict]:
@@ -119,9 +119,10 @@ def _kinships(results: Results) -> list[_Kinship]:
     kinships = {"": _Kinship("", {}, {})}
     for result in results.by_depth:
         family, *modifiers = result.name.split("-")
-        if not _FAMILY.fullmatch(family):
+        growing = _GROWING.fullmatch(family)
+        if growing is None:
             continue
-        shortcut, depth = result.network.shortcut, result.network.depth
+        shortcut, depth = result.network.shortcut, int(growing["depth"])
         modifier = "-".join(word for word in modifiers if word != shortcut)
         kin = kinships.setdefault(modifier, _Kinship(modifier, {}, {}))
         (kin.plain if shortcut == "none" else kin.residual.setdefault(shortcut, {}))[depth] = result
