@@ -228,8 +228,8 @@ def test_equal_networks_show_no_difference() -> None:
     grid = Maker(0, noise=0).grid({"plain56": Truth(9, 9), "resnet56-A": Truth(9, 9), "resnet56-B": Truth(9, 9)}, 5)
     found = verdicts(grid)
     assert found["shortcuts-help-56"].sentence == (
-        "From plain56 to resnet56-A the test error changes by +0.00 points (95 % interval +0.00 to +0.00; 5 seeds)"
-        ": no difference shows."
+        "From plain56 to resnet56-A the test error changes by "
+        "+0.00 points (95 % interval +0.00 to +0.00; 5 seeds): no difference shows."
     )
     assert found["options-alike"].answer == "reproduced"
 
