@@ -288,14 +288,19 @@ def test_the_target_lies_where_every_run_gets_before_the_rate_drops() -> None:
 # Analyses.
 
 
-def test_gradients_that_fade_are_not_healthy_at_any_step() -> None:
-    grid = {"plain20": Truth(5, 9), "plain56": Truth(5, 9, gradient=1e-3)}
+@pytest.mark.parametrize("ends", [1e-3, 1e3])
+def test_gradients_that_fade_or_explode_at_one_step_are_not_healthy(ends: float) -> None:
+    grid = {"plain20": Truth(5, 9), "plain56": Truth(5, 9, gradient=ends)}
     found = verdicts(Maker(0).grid(grid, 4, analyses=True))["gradients"]
     assert found.answer == "contradicted"
-    # In the middle third of 19 layers in even steps, the first 6 lie 13/18 of the way from the last 6.
-    assert [row.value for row in found.evidence] == pytest.approx([1, 10 ** (-3 * 13 / 18)], rel=0.1)
-    assert "In plain56, the furthest from even" in found.sentence
-    assert "which doesn't lie between 1/100 and 100 times" in found.sentence
+    # Of 19 layers in even steps, the first 6 lie 13/18 of the way from the last 6; half of it at step 1,000.
+    way = ends ** (13 / 18)
+    assert [row.value for row in found.evidence] == pytest.approx([1, 1, 1, 1, way**0.5, way], rel=0.1)
+    assert found.evidence[4].label == ("last third of plain56's layers → first third, gradient's norm at step 1,000")
+    assert found.sentence.startswith("The gradient's norm at step 2,000 of the first third is ")
+    assert found.sentence.endswith(
+        "that of the last third of plain56's layers, which doesn't lie between 1/100 and 100 times."
+    )
 
 
 def test_a_gradient_that_is_no_number_is_not_healthy() -> None:

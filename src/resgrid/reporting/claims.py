@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -54,8 +55,9 @@ NOT_OVERLY_DEEP = 20
 EARLY_TARGET = 1.5
 
 # A gradient counts as vanished (or exploded) where the geometric mean of the norms in the first third of the layers is
-# less than a hundredth (more than a hundred times) of that in the last third. Layers of different widths differ by less
-# than ten; a signal that loses half its size in each layer, as with saturating activations, is beyond it at depth 20.
+# less than a hundredth (more than a hundred times) of that in the last third. Networks that train well stay within ten:
+# measured on digits, over 60 steps, between 0.2 and 3.5 for plain8, plain20, resnet20-A and resnet56-A. A signal that
+# loses half its size in each layer is beyond a hundred at depth 20.
 HEALTHY_GRADIENT = 100.0
 
 _TINY = 1e-30
@@ -222,30 +224,19 @@ def _not_overfitting(kin: _Kinship) -> list[Verdict]:
 def _gradients_are_healthy(kin: _Kinship) -> list[Verdict]:
     """Plain networks' gradients have healthy norms, so degradation is not due to vanishing (section 4.1).
 
-    For each plain network: the norm in the first third of its layers over that in the last third, at the recorded step
-    where it is furthest from 1. Reproduced if every network's interval lies within `HEALTHY_GRADIENT` either way.
+    For each plain network and recorded step: the norm in the first third of its layers over that in the last third.
+    Reproduced if every interval lies within `HEALTHY_GRADIENT` either way; contradicted if one lies outside.
     """
-    key, title, source = "gradients", "Gradients of plain networks do not vanish", "section 4.1, plain networks"
-    networks = [result for result in kin.plain.values() if all(cell.gradients is not None for cell in result.cells)]
-    if not networks:
+    key, title, source = "gradients", "Gradients of plain networks have healthy norms", "section 4.1, plain networks"
+    contrasts = [contrast for network in kin.plain.values() for contrast in _first_over_last_layers(network)]
+    if not contrasts:
         missing = "It would take plain networks with gradients.csv."
         return [kin.verdict(key, title, source, "not tested", missing)]
-    contrasts = [
-        Contrast(
-            f"last layers of {network.name}",
-            "first layers",
-            "gradient norm",
-            "times",
-            Spread(tuple(_gradient_ratio(cell.gradients) for cell in network.cells if cell.gradients is not None)),
-            cell_names(network),
-        )
-        for network in networks
-    ]
     answer, decisive = all_within(math.log(HEALTHY_GRADIENT), contrasts)
     extreme = max(decisive, key=lambda contrast: abs(contrast.difference.mean))
-    name = extreme.first.removeprefix("last layers of ")
-    sentence = f"In {name}, the furthest from even, the gradient's norm in the first layers is {extreme.text} that in "
-    sentence += f"the last, which {_HEALTHY[answer]} between 1/{HEALTHY_GRADIENT:g} and {HEALTHY_GRADIENT:g} times."
+    sentence = f"The {extreme.what} of the {extreme.second} is {extreme.text} that of the {extreme.first}, which "
+    sentence += f"{_HEALTHY[answer]} between 1/{HEALTHY_GRADIENT:g} and {HEALTHY_GRADIENT:g} times"
+    sentence += "; the others are more even." if len(contrasts) > 1 and answer == "reproduced" else "."
     rows = [contrast.evidence(None) for contrast in contrasts]
     return [kin.verdict(key, title, source, answer, sentence, rows)]
 
@@ -257,18 +248,35 @@ _HEALTHY: dict[Answer, str] = {
 }
 
 
-def _gradient_ratio(gradients: pd.DataFrame) -> float:
-    """Logarithm of the norm in the first third of the layers over that in the last, at the step furthest from 0."""
-    furthest = 0.0
-    for _, layers in gradients.sort_values("index").groupby("step"):
+def _first_over_last_layers(network: NetworkResult) -> list[Contrast]:
+    """One for each step that every seed has; empty if a seed lacks the file."""
+    ratios = [_gradient_ratios(cell.gradients) for cell in network.cells if cell.gradients is not None]
+    if len(ratios) < len(network.cells):
+        return []
+    return [
+        Contrast(
+            f"last third of {network.name}'s layers",
+            "first third",
+            f"gradient's norm at step {step:,}",
+            "times",
+            Spread(tuple(by_step[step] for by_step in ratios)),
+            cell_names(network),
+        )
+        for step in sorted(set.intersection(*map(set, ratios)))
+    ]
+
+
+def _gradient_ratios(gradients: pd.DataFrame) -> dict[int, float]:
+    """By step: the logarithm of the norm in the first third of the layers over that in the last, geometric means."""
+    ratios: dict[int, float] = {}
+    for step, layers in gradients.sort_values("index").groupby("step"):
         norms = layers["gradient_norm"].to_numpy(dtype=float)
-        third = max(1, len(norms) // 3)
-        ratio = math.log(_LARGE)  # a norm that is no number has exploded
         if np.isfinite(norms).all():
-            logarithms = np.log(np.maximum(norms, _TINY))
-            ratio = float(logarithms[:third].mean() - logarithms[-third:].mean())
-        furthest = max(furthest, ratio, key=abs)
-    return furthest
+            logarithms, third = np.log(np.maximum(norms, _TINY)), max(1, len(norms) // 3)
+            ratios[cast("int", step)] = float(logarithms[:third].mean() - logarithms[-third:].mean())
+        else:
+            ratios[cast("int", step)] = math.log(_LARGE)  # a norm that is no number has exploded
+    return ratios
 
 
 def _shortcuts_help(kin: _Kinship) -> list[Verdict]:
