@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from resgrid.artifacts import (
     CURVE_COLUMNS,
@@ -24,6 +25,8 @@ from resgrid.artifacts import (
 )
 from resgrid.cells import Cell, parse_network
 from resgrid.config import Config
+from resgrid.reporting.claims import judge
+from resgrid.reporting.ensembles import Ensemble, read_ensembles
 from resgrid.reporting.figures import Picture
 from resgrid.reporting.page import render_page, write_report
 from resgrid.reporting.results import Results, read_results, summarise
@@ -55,6 +58,9 @@ class Study:
     def results(self) -> Results:
         return read_results(self.config.grid.cells, self.card.classes, self.root / "runs")
 
+    def ensembles(self) -> list[Ensemble]:
+        return read_ensembles(self.results(), self.card.classes, self.config.report.ensembles, self.root / "runs")
+
     def report(self, to: str = "reports") -> Path:
         write_report(self.config, self.card, self.root / "runs", self.root / to)
         return self.root / to
@@ -62,7 +68,8 @@ class Study:
     def page(self) -> str:
         """The page with empty figures, which take most of a report's time."""
         pictures = [Picture(name, "caption", "alt", b"<svg/>", b"") for name in ("depth", "curves", "confusion")]
-        return render_page(self.config, self.card, self.results(), pictures)
+        verdicts = judge(self.results(), self.ensembles())
+        return render_page(self.config, self.card, self.results(), verdicts, pictures)
 
     def summary(self) -> dict[str, Any]:
         return summarise(self.config, self.card, self.results())
@@ -94,7 +101,9 @@ class Study:
             images=IMAGES,
         ).write(paths.evaluation)
         make_curve(cell, train_error, test_error + 0.5).to_csv(paths.curve, index=False)
-        make_confusion(cell, self.card.classes, wrong).to_csv(paths.confusion, index=False)
+        confusion = make_confusion(cell, self.card.classes, wrong)
+        confusion.to_csv(paths.confusion, index=False)
+        np.save(paths.logits, make_logits(confusion, self.card.classes))
 
     def write_record(
         self, cell: Cell, run_id: str | None = "0a1b2c", tracking_uri: str | None = "sqlite:///m.db", commit: str = "c1"
@@ -167,6 +176,7 @@ def make_config(outcomes: Outcomes, data: str, sections: dict[str, Any]) -> Conf
             "checkpoint_every": 100,
         },
         "evaluate": {"batch_size": 500, "threads": 1},
+        "report": {"ensembles": []},
     }
     return Config.model_validate(values | sections)
 
@@ -209,3 +219,8 @@ def make_confusion(cell: Cell, classes: list[str], wrong: int) -> pd.DataFrame:
     guesses[mistaken] = (guesses[mistaken] + 1 + mistaken % 3) % len(classes)
     names = np.array(classes)
     return pd.DataFrame({"actual": names[labels], "predicted": names[guesses]})
+
+
+def make_logits(confusion: pd.DataFrame, classes: list[str]) -> NDArray[np.float32]:
+    """Sure of the predicted class."""
+    return 4 * np.eye(len(classes), dtype=np.float32)[pd.Index(classes).get_indexer(pd.Index(confusion["predicted"]))]

@@ -15,6 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from resgrid.artifacts import REPORTS, RUNS, DatasetCard, RunRecord, StageRecord, write_whole
 from resgrid.config import Config
+from resgrid.reporting.claims import Verdict, judge
+from resgrid.reporting.ensembles import read_ensembles
 from resgrid.reporting.figures import (
     MAX_CONFUSION_CLASSES,
     Picture,
@@ -23,9 +25,9 @@ from resgrid.reporting.figures import (
     draw_depth,
     row_percent,
 )
-from resgrid.reporting.findings import caution, find, percent, points
 from resgrid.reporting.published import PUBLISHED, differences_from_paper
 from resgrid.reporting.results import Comparison, NetworkResult, Results, read_results, summarise
+from resgrid.reporting.words import caution, percent, points
 
 _CONFUSIONS_LISTED = 5
 _ALIKE = {"commit", "hardware", "devices", "threads", "precision", "versions"}
@@ -64,8 +66,9 @@ def write_report(config: Config, card: DatasetCard, runs: Path = RUNS, into: Pat
         OSError: a file can't be written.
     """
     results = read_results(config.grid.cells, card.classes, runs)
+    verdicts = judge(results, read_ensembles(results, card.classes, config.report.ensembles, runs))
     pictures = _draw(config, card, results)
-    files = {Path("index.html"): render_page(config, card, results, pictures).encode()}
+    files = {Path("index.html"): render_page(config, card, results, verdicts, pictures).encode()}
     summary = summarise(config, card, results)
     files[Path("summary.json")] = (json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     for picture in pictures:
@@ -77,7 +80,9 @@ def write_report(config: Config, card: DatasetCard, runs: Path = RUNS, into: Pat
         write_whole(into / name, content)
 
 
-def render_page(config: Config, card: DatasetCard, results: Results, pictures: Sequence[Picture]) -> str:
+def render_page(
+    config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict], pictures: Sequence[Picture]
+) -> str:
     """The page, with its style and its figures inside: it loads nothing."""
     environment = Environment(
         loader=PackageLoader("resgrid.reporting"),
@@ -87,16 +92,14 @@ def render_page(config: Config, card: DatasetCard, results: Results, pictures: S
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "points": points, "duration": duration, "base64": _base64}
-    findings = find(results)
     records = [cell.record for cell in results.cells]
     return environment.get_template("index.html.j2").render(
         config=config,
         card=card,
         results=results,
         kinds=" and ".join(sorted({_KINDS[result.network.family] for result in results.networks})),
-        findings=findings,
+        verdicts=verdicts,
         caution=caution(len(config.grid.seed)),
-        answered=[finding for finding in findings if finding.comparisons],
         against_plain=_against_plain(results),
         pictures={picture.name: picture for picture in pictures},
         confusions={} if _draws_confusions(card) else _confusions(results, card.classes),

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -20,10 +19,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from resgrid.artifacts import (
+    BLOCKS_COLUMNS,
     CURVE_COLUMNS,
+    GRADIENTS_COLUMNS,
     PREPARED,
+    RESPONSES_COLUMNS,
     RUNS,
     CellPaths,
+    Complexity,
     DatasetCard,
     PreparedPaths,
     RunRecord,
@@ -33,6 +36,7 @@ from resgrid.artifacts import (
 )
 from resgrid.cells import Cell, Network, parse_network
 from resgrid.config import Config
+from resgrid.reporting.statistics import Difference, Spread, paired_difference
 
 Measure = Literal["train_error", "val_error", "test_error", "selected_val_error", "selected_test_error"]
 RecordT = TypeVar("RecordT", bound=BaseModel)
@@ -47,26 +51,6 @@ class ResultsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Spread:
-    """One quantity over the seeds of a network, in the order of the seeds."""
-
-    values: tuple[float, ...]
-
-    @property
-    def n(self) -> int:
-        return len(self.values)
-
-    @property
-    def mean(self) -> float:
-        return fmean(self.values)
-
-    @property
-    def deviation(self) -> float | None:
-        """The sample deviation (divided by n - 1); None for one seed."""
-        return stdev(self.values) if self.n > 1 else None
-
-
-@dataclass(frozen=True)
 class CellResult:
     """What one cell left behind.
 
@@ -74,6 +58,11 @@ class CellResult:
         curve: `CURVE_COLUMNS`, one row for each validation; errors in percent.
         confusion: test images, by actual (row) and predicted (column) class.
         record: None where this machine holds no record of the run, as after a restore from DVC's cache.
+        complexity: None where no file says it, as for the next three.
+        responses: `RESPONSES_COLUMNS`.
+        gradients: `GRADIENTS_COLUMNS`.
+        blocks: `BLOCKS_COLUMNS`; None also for a network without blocks.
+        activation_maps: the picture's path; None where there is none.
     """
 
     cell: Cell
@@ -82,6 +71,11 @@ class CellResult:
     curve: pd.DataFrame
     confusion: NDArray[np.int64]
     record: RunRecord | None
+    complexity: Complexity | None = None
+    responses: pd.DataFrame | None = None
+    gradients: pd.DataFrame | None = None
+    blocks: pd.DataFrame | None = None
+    activation_maps: Path | None = None
 
     @property
     def errors(self) -> dict[Measure, float]:
@@ -142,18 +136,10 @@ class Comparison:
         firsts, seconds = self.first.errors[self.measure].values, self.second.errors[self.measure].values
         return Spread(tuple(second - first for first, second in zip(firsts, seconds, strict=True)))
 
-    @property
-    def direction(self) -> Literal["higher", "lower", "undecided"]:
-        """How the second network's error lies to the first's.
-
-        Decided only if every seed agrees and the mean difference exceeds the deviation of the differences.
-        """
-        spread = self.differences
-        if abs(spread.mean) <= (spread.deviation or 0):
-            return "undecided"
-        if min(spread.values) > 0:
-            return "higher"
-        return "lower" if max(spread.values) < 0 else "undecided"
+    @cached_property
+    def difference(self) -> Difference:
+        """Of the means over the seeds, with its interval."""
+        return paired_difference(self.differences)
 
 
 @dataclass(frozen=True)
@@ -292,6 +278,11 @@ def _read_cell(cell: Cell, classes: list[str], runs: Path) -> CellResult:
         curve=_read_curve(paths.curve),
         confusion=_read_confusion(paths.confusion, classes, test),
         record=_read(RunRecord, record) if record.is_file() else None,
+        complexity=_read(Complexity, paths.complexity) if paths.complexity.is_file() else None,
+        responses=_read_analysis(paths.responses, RESPONSES_COLUMNS),
+        gradients=_read_analysis(paths.gradients, GRADIENTS_COLUMNS),
+        blocks=_read_analysis(paths.blocks, BLOCKS_COLUMNS),
+        activation_maps=paths.activation_maps if paths.activation_maps.is_file() else None,
     )
 
 
@@ -304,10 +295,24 @@ def _read(record_type: type[RecordT], path: Path) -> RecordT:
         raise _contradiction(path, f"can't be read: {place}: {details['msg']}".replace(": :", ":")) from None
 
 
+def _read_analysis(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:
+    """None where there is no such file (an older run) or no row in it (a network without blocks)."""
+    if not path.is_file():
+        return None
+    table = _read_table(path, columns)
+    measured = [column for column in columns if column not in ("step", "index", "layer", "block")]
+    return None if table.empty else table.astype(dict.fromkeys(measured, float))
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    table = _read_csv(path)
+    if tuple(table.columns) != columns:
+        raise _contradiction(path, f"has the columns {', '.join(table.columns)}, not {', '.join(columns)}")
+    return table
+
+
 def _read_curve(path: Path) -> pd.DataFrame:
-    curve = _read_csv(path)
-    if tuple(curve.columns) != CURVE_COLUMNS:
-        raise _contradiction(path, f"has the columns {', '.join(curve.columns)}, not {', '.join(CURVE_COLUMNS)}")
+    curve = _read_table(path, CURVE_COLUMNS)
     if curve.empty or not curve["step"].is_monotonic_increasing or not curve["step"].is_unique:
         raise _contradiction(path, "has no rows, or steps that don't grow")
     return curve
