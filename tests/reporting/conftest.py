@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import base64
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ import pandas as pd
 import pytest
 
 from resgrid.artifacts import (
+    BLOCKS_COLUMNS,
     CURVE_COLUMNS,
+    GRADIENTS_COLUMNS,
+    RESPONSES_COLUMNS,
     CellPaths,
+    Complexity,
     DatasetCard,
     RunRecord,
     StageRecord,
@@ -24,8 +29,8 @@ from resgrid.artifacts import (
 )
 from resgrid.cells import Cell, parse_network
 from resgrid.config import Config
-from resgrid.reporting.figures import Picture
-from resgrid.reporting.page import render_page, write_report
+from resgrid.reporting.claims import Evidence, Verdict
+from resgrid.reporting.page import render_page, render_summary, write_report
 from resgrid.reporting.results import Results, read_results, summarise
 
 IMAGES = 400
@@ -39,6 +44,26 @@ DEGRADED: Outcomes = {
     "resnet8-A": [(0.0, 2), (0.0, 4)],
     "resnet20-A": [(0.5, 6), (0.25, 8)],
 }
+
+
+# A picture of one pixel.
+ONE_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
+)
+
+VERDICTS = (
+    Verdict(
+        key="degradation",
+        title="Deeper plain networks have higher training error",
+        source="section 4.1, Fig. 1",
+        answer="reproduced",
+        sentence="The training error of plain20 is 6.50 points above that of plain8.",
+        evidence=(
+            Evidence("plain20 − plain8, training error", 6.5, (1.25, 11.75), "points", 0.0004, ("plain8-0", "plain20-0")),
+        ),
+    ),
+    Verdict("options", "A, B and C differ little", "Table 3", "not tested", "The grid has option A alone.", ()),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,10 +84,11 @@ class Study:
         write_report(self.config, self.card, self.root / "runs", self.root / to)
         return self.root / to
 
-    def page(self) -> str:
-        """The page with empty figures, which take most of a report's time."""
-        pictures = [Picture(name, "caption", "alt", b"<svg/>", b"") for name in ("depth", "curves", "confusion")]
-        return render_page(self.config, self.card, self.results(), pictures)
+    def page(self, verdicts: Sequence[Verdict] = ()) -> str:
+        return render_page(self.config, self.card, self.results(), verdicts)
+
+    def markdown(self, verdicts: Sequence[Verdict] = ()) -> str:
+        return render_summary(self.config, self.card, self.results(), verdicts)
 
     def summary(self) -> dict[str, Any]:
         return summarise(self.config, self.card, self.results())
@@ -96,6 +122,36 @@ class Study:
         make_curve(cell, train_error, test_error + 0.5).to_csv(paths.curve, index=False)
         make_confusion(cell, self.card.classes, wrong).to_csv(paths.confusion, index=False)
 
+    def write_analyses(self, cell: Cell) -> None:
+        """What a newer version leaves beside it: complexity, responses, gradients, blocks and activation maps."""
+        paths, depth = self.paths(cell.network, cell.seed), parse_network(cell.network).depth or 8
+        residual = cell.network.startswith("resnet")
+        random = np.random.default_rng([depth, cell.seed, residual])
+        layers, count = np.arange(1, depth - 1), depth - 2
+        names = [f"stage{1 + 3 * (layer - 1) // count}.conv{layer}" for layer in layers]
+        Complexity(
+            depth=depth,
+            parameters=1000 * depth,
+            multiply_adds=2_000_000 * depth + 1000 * residual,
+            activation_bytes=50_000 * depth,
+            receptive_field=2 * depth + 1,
+        ).write(paths.complexity)
+        size = (0.4 if residual else 1.1) / np.sqrt(1 + layers / 20 * residual)
+        rows = (layers, names, size * random.uniform(0.7, 1.3, count))
+        pd.DataFrame(dict(zip(RESPONSES_COLUMNS, rows, strict=True))).to_csv(paths.responses, index=False)
+        moments = [
+            (np.full(count, step), layers, names, 10.0 ** random.normal(-2, 0.3, count), 10.0 ** random.normal(-3, 0.3, count))
+            for step in (1, 280, 560)
+        ]  # fmt: skip
+        joined = [np.concatenate(columns) for columns in zip(*moments, strict=True)]
+        pd.DataFrame(dict(zip(GRADIENTS_COLUMNS, joined, strict=True))).to_csv(paths.gradients, index=False)
+        blocks = np.arange(1, count // 2 + 1)
+        ratio = 0.3 * random.uniform(0.5, 1.5, len(blocks)) if residual else np.full(len(blocks), np.nan)
+        lesions = random.uniform(2, 8, len(blocks)) if residual else random.uniform(40, 90, len(blocks))
+        rows = (blocks, [f"block{block}" for block in blocks], ratio, lesions)
+        pd.DataFrame(dict(zip(BLOCKS_COLUMNS, rows, strict=True))).to_csv(paths.blocks, index=False)
+        paths.activation_maps.write_bytes(ONE_PIXEL)
+
     def write_record(
         self, cell: Cell, run_id: str | None = "0a1b2c", tracking_uri: str | None = "sqlite:///m.db", commit: str = "c1"
     ) -> None:
@@ -127,7 +183,7 @@ MakeStudy = Callable[..., Study]
 
 @pytest.fixture
 def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStudy:
-    """Writes a study into the test's folder: `make_study(outcomes, data=…, card={…}, records=…, optimizer={…})`."""
+    """Writes a study into the test's folder: `make_study(outcomes, data=…, card={…}, records=…, analyses=…, optimizer={…})`."""
     monkeypatch.setenv("RESGRID_STATE", str(tmp_path / "state"))
 
     def make(
@@ -135,12 +191,15 @@ def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStudy:
         data: str = "digits",
         card: dict[str, Any] | None = None,
         records: bool = True,
+        analyses: bool = False,
         **sections: Any,
     ) -> Study:
         study = Study(tmp_path, make_config(outcomes, data, sections), make_card(data).model_copy(update=card or {}))
         for network, pairs in outcomes.items():
             for seed, (train_error, wrong) in enumerate(pairs):
                 study.write_cell(Cell(network, seed), train_error, wrong)
+                if analyses:
+                    study.write_analyses(Cell(network, seed))
                 if records:
                     study.write_record(Cell(network, seed))
         return study
