@@ -262,12 +262,13 @@ class Panel:
         return "".join(parts)
 
 
-def swatch(look: Look) -> Markup:
-    """The line and the marker of a network, for legends."""
+def swatch(look: Look, coloured: bool = True) -> Markup:
+    """The line and the marker of a network, for legends; without its colour those of its kind."""
+    colour = look.colour if coloured else "any"
     return Markup(
         '<svg class="swatch" viewBox="0 0 34 12" aria-hidden="true"><path class="line bold {}" d="M0 6H34"{}/>'
         '<path class="{}" d="{}" transform="translate(17 6)"/></svg>'
-    ).format(look.colour, _dash(look), look.colour, _MARKERS[look.marker])
+    ).format(colour, _dash(look), colour, _MARKERS[look.marker])
 
 
 def heat_map(shares: NDArray[np.float64], names: Sequence[str], title: str, alt: str, least: float) -> Markup:

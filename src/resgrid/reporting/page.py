@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def write_report(config: Config, card: DatasetCard, runs: Path = RUNS, into: Pat
 
 def render_page(config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict]) -> str:
     """The page, with its style, its charts and its script inside: it loads nothing."""
-    looks, milestones = looks_of(results), config.schedule.milestones
+    looks, milestones, top = looks_of(results), config.schedule.milestones, panels.top_of_curves(results)
     script = Markup(files("resgrid.reporting").joinpath("templates", "script.js").read_text(encoding="utf-8"))
     records = [cell.record for cell in results.cells]
     mapped = len(card.classes) <= _MAPPED_CLASSES
@@ -90,10 +91,10 @@ def render_page(config: Config, card: DatasetCard, results: Results, verdicts: S
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         curve_data=_for_script(panels.curve_data(results)),
-        fig_1=panels.curves_by_error(results, looks, milestones),
-        fig_6=panels.curves_by_kind(results, looks, milestones),
+        fig_1=panels.curves_by_error(results, looks, milestones, top),
+        fig_6=panels.curves_by_kind(results, looks, milestones, top),
         fig_7=panels.layer_responses(results, looks),
-        top_of_curves=panels.top_of_curves(results),
+        top_of_curves=top,
         by_depth=panels.errors_by_depth(results, looks, _comparable(config, card)),
         by_cost=panels.errors_by_cost(results, looks),
         gradients=panels.gradient_flow(results, looks),
@@ -173,6 +174,7 @@ def activation_maps(results: Results) -> dict[str, str | None]:
     return maps
 
 
+@cache
 def _environment(autoescape: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("resgrid.reporting"),

@@ -36,9 +36,14 @@ class Panels:
     networks: tuple[NetworkResult, ...]
 
 
-def curves_by_error(results: Results, looks: Looks, milestones: Sequence[int]) -> Panels:
-    """Training and validation error against step, all networks together (the paper's Fig. 1)."""
-    x, y = _step_axis(results), linear_axis(_ERROR, 0, top_of_curves(results))
+def curves_by_error(results: Results, looks: Looks, milestones: Sequence[int], top: int) -> Panels:
+    """Training and validation error against step, all networks together (the paper's Fig. 1).
+
+    Args:
+        milestones: steps at which the learning rate drops.
+        top: the end of the error axis, of `top_of_curves`.
+    """
+    x, y = _step_axis(results), linear_axis(_ERROR, 0, top)
     panels: list[Panel] = []
     for column, words in _CURVES.items():
         panel = Panel(f"{words.capitalize()} error", x, y, _curves_alt(f"{words} error", results.networks))
@@ -49,9 +54,9 @@ def curves_by_error(results: Results, looks: Looks, milestones: Sequence[int]) -
     return Panels(tuple(panels), tuple(results.by_depth))
 
 
-def curves_by_kind(results: Results, looks: Looks, milestones: Sequence[int]) -> Panels:
+def curves_by_kind(results: Results, looks: Looks, milestones: Sequence[int], top: int) -> Panels:
     """One panel for each kind of network, with training (thin) and validation error (bold): the paper's Fig. 6."""
-    x, y = _step_axis(results), linear_axis(_ERROR, 0, top_of_curves(results))
+    x, y = _step_axis(results), linear_axis(_ERROR, 0, top)
     panels: list[Panel] = []
     for kind, networks in results.by_kind.items():
         panel = Panel(kind_title(kind), x, y, _curves_alt("training and validation error", networks))

@@ -172,7 +172,9 @@ class NetworkResult:
 
     def curves(self, column: str) -> pd.DataFrame:
         """A column of `curve.csv` by step (rows) and seed (columns)."""
-        return pd.concat({cell.cell.seed: cell.curve.set_index("step")[column] for cell in self.cells}, axis=1)
+        return pd.DataFrame(
+            {cell.cell.seed: pd.Series(cell.curve[column].array, index=cell.curve["step"]) for cell in self.cells}
+        )
 
     def analysis(self, name: AnalysisName) -> Analysis | None:
         """The mean over the seeds; None where no seed has the file.

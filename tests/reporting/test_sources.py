@@ -1,0 +1,154 @@
+"""Every number on the page leads to a file, and the file says the same."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from resgrid.cells import Cell
+from resgrid.reporting.sources import HOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.reporting.conftest import MakeStudy, Study
+
+# Numbers in running text, in the cells of tables and in the charts; those of words ("Fig. 1") have no source.
+SHOWN = re.compile(r"[+\u2212]?[0-9][0-9,]*(\.[0-9]+)?(e[+-]?[0-9]+)?")
+
+
+class Numbers(HTMLParser):
+    """The elements that name their sources, each with its text, and the numbers in tables that name none."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[dict[str, str]] = []
+        self.without: list[str] = []
+        self._open: list[tuple[str, dict[str, str]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        self._open.append((tag, attributes))
+        if "data-source" in attributes:
+            self.found.append(attributes | {"tag": tag, "text": ""})
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1][0] == "data" and "data-source" in self._open[-1][1]:
+            self.found[-1]["text"] += data
+        elif self._open and self._open[-1][0] == "td" and self._open[-1][1].get("class") != "wrap" and re.search(r"[0-9]\.[0-9]", data):
+            self.without.append(data.strip())
+
+
+@pytest.fixture
+def study(make_study: MakeStudy) -> Study:
+    return make_study(analyses=True)
+
+
+def file_of(root: Path, address: str) -> Path:
+    """Records are where `RESGRID_STATE` puts them."""
+    return root / address.replace(".resgrid/", "state/", 1)
+
+
+def follow(root: Path, source: str) -> float:
+    """The one number that a source names: a field of a JSON file, by dots."""
+    address, _, field = source.partition("#")
+    value: Any = json.loads(file_of(root, address).read_text())
+    for part in field.split("."):
+        value = value[part]
+    return value
+
+
+def follow_column(root: Path, source: str) -> list[float]:
+    """The column of a CSV file that a source names, `<column>` or `<column>@<other column>=<value>`."""
+    address, _, field = source.partition("#")
+    column, _, condition = field.partition("@")
+    with file_of(root, address).open() as file:
+        rows = list(csv.DictReader(file))
+    if condition:
+        other, _, wanted = condition.partition("=")
+        rows = [row for row in rows if row[other] == wanted]
+    return [float(row[column] or "nan") for row in rows]
+
+
+def disagreements(root: Path, page: str) -> list[str]:
+    """The numbers whose files say something else than the page."""
+    found: list[str] = []
+    for number in Numbers(page).found:
+        if number["tag"] != "data":
+            continue
+        values = [follow(root, source) for source in number["data-source"].split()]
+        value = HOW[number.get("data-how", "value")](values) / float(number.get("data-unit", 1))
+        if not math.isclose(float(number["value"]), value, rel_tol=1e-9, abs_tol=1e-12):
+            found.append(f"{number}: {value}")
+        elif SHOWN.fullmatch(number["text"]):
+            shown = float(number["text"].replace("\u2212", "-").replace(",", ""))
+            decimals = len(number["text"].partition(".")[2])
+            if abs(shown - value) > 0.5000001 * 10**-decimals and shown != float(f"{value:.3g}"):
+                found.append(f"{number}: shown as {shown}")
+    return found
+
+
+def test_every_number_is_what_its_files_say(study: Study) -> None:
+    page = study.page()
+    assert page.count("<data value=") > 150
+    assert disagreements(study.root, page) == []
+    study.write_cell(Cell("plain20", 1), 8.0, 33)  # one image more
+    wrong = disagreements(study.root, page)
+    assert wrong
+    assert all("runs/plain20-1/" in each for each in wrong)
+
+
+def test_no_number_in_a_table_is_without_a_source(study: Study) -> None:
+    assert Numbers(study.page()).without == []
+
+
+def test_every_line_of_an_analysis_is_the_mean_of_its_files(study: Study) -> None:
+    lines = [each for each in Numbers(study.page()).found if each["tag"] == "path"]
+    assert len(lines) == 4 * 2 + 4 * 6 + 2 + 4  # responses twice, gradients six times, residuals, lesions
+    for line in lines:
+        columns = [follow_column(study.root, source) for source in line["data-source"].split()]
+        means = [sum(values) / len(values) for values in zip(*columns, strict=True)]
+        shown = [float(text) for text in line["data-ys"].split()]
+        if shown == sorted(shown, reverse=True):
+            means.sort(reverse=True)
+        assert shown == pytest.approx(means, rel=1e-3), line["data-source"]
+
+
+def test_the_curves_for_the_script_are_the_files(study: Study) -> None:
+    text = re.search(r'<script type="application/json" id="curve-data">(.*?)</script>', study.page())
+    assert text is not None
+    data = json.loads(text[1])
+    assert len(data["cells"]) == 8
+    for name, cell in data["cells"].items():
+        path = f"runs/{name}/curve.csv"
+        assert data["steps"][cell["steps"]] == follow_column(study.root, f"{path}#step")
+        for column in ("train/error", "val/error"):
+            assert cell[column] == pytest.approx(follow_column(study.root, f"{path}#{column}"), abs=0.00501)
+
+
+def test_the_numbers_in_the_confusions_are_counts_of_the_files(study: Study) -> None:
+    page = study.page()
+    maps = re.findall(r'<div data-network="\S+" data-source="(.*?)">(.*?)</svg>', page, re.DOTALL)
+    assert len(maps) == 4
+    for sources, text in maps:
+        rows: list[dict[str, str]] = []
+        for source in sources.split():
+            with file_of(study.root, source).open() as file:
+                rows += csv.DictReader(file)
+        shown = re.findall(r'data-pair="(\d+) (\d+)"[^>]*>(\d+)<', text)
+        assert len(shown) >= 10
+        for actual, predicted, share in shown:
+            of_class = [row for row in rows if row["actual"] == study.card.classes[int(actual)]]
+            hits = sum(row["predicted"] == study.card.classes[int(predicted)] for row in of_class)
+            assert math.isclose(100 * hits / len(of_class), int(share), abs_tol=0.501)
