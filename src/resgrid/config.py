@@ -6,6 +6,8 @@ library gets the part that it needs (an `OptimizerConfig`, say), never the whole
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -232,6 +234,28 @@ class EvaluateConfig(_Section):
     threads: Annotated[int, Field(ge=1, le=512)]
 
 
+class EnsembleConfig(_Section):
+    """A named set of cells whose probabilities the report averages.
+
+    Attributes:
+        name: what the report calls it; a network's name already stands for all its seeds.
+        cells: patterns of cell names, in which `*` is any text and `?` any sign: `resnet*-A-*`.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    cells: Annotated[list[str], Field(min_length=1)]
+
+    def among(self, cells: Iterable[Cell]) -> list[Cell]:
+        """Those of the cells that a pattern matches, in their own order."""
+        return [cell for cell in cells if any(fnmatchcase(cell.name, pattern) for pattern in self.cells)]
+
+
+class ReportConfig(_Section):
+    """What the report shows beyond the grid itself."""
+
+    ensembles: list[EnsembleConfig]
+
+
 class Config(_Section):
     """All of `params.yaml`."""
 
@@ -244,6 +268,7 @@ class Config(_Section):
     schedule: ScheduleConfig
     train: TrainConfig
     evaluate: EvaluateConfig
+    report: ReportConfig
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
@@ -262,9 +287,29 @@ class Config(_Section):
             mistakes.append(
                 f"split.test: {self.split.test}: {self.data.name!r} brings its own test split; allowed is null"
             )
+        mistakes += self._mistakes_in_ensembles()
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    def _mistakes_in_ensembles(self) -> list[str]:
+        mistakes: list[str] = []
+        cells, taken = self.grid.cells, set(self.grid.network)
+        for index, ensemble in enumerate(self.report.ensembles):
+            place = f"report.ensembles[{index}]"
+            if ensemble.name in taken:
+                mistakes.append(f"{place}.name: {ensemble.name!r} is taken, by a network or by an ensemble above")
+            taken.add(ensemble.name)
+            idle = [
+                f"{place}.cells[{number}]: {pattern!r} matches no cell of the grid; "
+                f"cells are <network>-<seed>, such as {cells[0].name}"
+                for number, pattern in enumerate(ensemble.cells)
+                if not any(fnmatchcase(cell.name, pattern) for cell in cells)
+            ]
+            mistakes += idle
+            if not idle and len(ensemble.among(cells)) < 2:
+                mistakes.append(f"{place}.cells: {ensemble.cells} match one cell; an ensemble takes two or more")
+        return mistakes
 
 
 def load_config(path: Path = PARAMS_FILE) -> Config:

@@ -41,7 +41,9 @@ class Browser:
         """Load a file and wait until it is there."""
         self.complaints.clear()
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500
+        )
         self._go("about:blank")  # another fragment alone would load nothing
         self._go(file.as_uri() + (f"#{fragment}" if fragment else ""))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from resgrid.artifacts import (
     BLOCKS_COLUMNS,
@@ -29,7 +30,8 @@ from resgrid.artifacts import (
 )
 from resgrid.cells import Cell, parse_network
 from resgrid.config import Config
-from resgrid.reporting.claims import Evidence, Verdict
+from resgrid.reporting.claims import judge
+from resgrid.reporting.ensembles import Ensemble, read_ensembles
 from resgrid.reporting.page import render_page, render_summary, write_report
 from resgrid.reporting.results import Results, read_results, summarise
 
@@ -51,20 +53,6 @@ ONE_PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
 )
 
-VERDICTS = (
-    Verdict(
-        key="degradation",
-        title="Deeper plain networks have higher training error",
-        source="section 4.1, Fig. 1",
-        answer="reproduced",
-        sentence="The training error of plain20 is 6.50 points above that of plain8.",
-        evidence=(
-            Evidence("plain20 − plain8, training error", 6.5, (1.25, 11.75), "points", 0.0004, ("plain8-0", "plain20-0")),
-        ),
-    ),
-    Verdict("options", "A, B and C differ little", "Table 3", "not tested", "The grid has option A alone.", ()),
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Study:
@@ -80,15 +68,20 @@ class Study:
     def results(self) -> Results:
         return read_results(self.config.grid.cells, self.card.classes, self.root / "runs")
 
+    def ensembles(self) -> list[Ensemble]:
+        return read_ensembles(self.results(), self.card.classes, self.config.report.ensembles, self.root / "runs")
+
     def report(self, to: str = "reports") -> Path:
         write_report(self.config, self.card, self.root / "runs", self.root / to)
         return self.root / to
 
-    def page(self, verdicts: Sequence[Verdict] = ()) -> str:
-        return render_page(self.config, self.card, self.results(), verdicts)
+    def page(self) -> str:
+        results, ensembles = self.results(), self.ensembles()
+        return render_page(self.config, self.card, results, judge(results, ensembles), ensembles)
 
-    def markdown(self, verdicts: Sequence[Verdict] = ()) -> str:
-        return render_summary(self.config, self.card, self.results(), verdicts)
+    def markdown(self) -> str:
+        results, ensembles = self.results(), self.ensembles()
+        return render_summary(self.config, self.card, results, judge(results, ensembles), ensembles)
 
     def summary(self) -> dict[str, Any]:
         return summarise(self.config, self.card, self.results())
@@ -120,7 +113,9 @@ class Study:
             images=IMAGES,
         ).write(paths.evaluation)
         make_curve(cell, train_error, test_error + 0.5).to_csv(paths.curve, index=False)
-        make_confusion(cell, self.card.classes, wrong).to_csv(paths.confusion, index=False)
+        confusion = make_confusion(cell, self.card.classes, wrong)
+        confusion.to_csv(paths.confusion, index=False)
+        np.save(paths.logits, make_logits(confusion, self.card.classes))
 
     def write_analyses(self, cell: Cell) -> None:
         """What a newer version leaves beside it: complexity, responses, gradients, blocks and activation maps."""
@@ -139,10 +134,10 @@ class Study:
         size = (0.4 if residual else 1.1) / np.sqrt(1 + layers / 20 * residual)
         rows = (layers, names, size * random.uniform(0.7, 1.3, count))
         pd.DataFrame(dict(zip(RESPONSES_COLUMNS, rows, strict=True))).to_csv(paths.responses, index=False)
+        noise = 10.0 ** random.normal((-2, -3), 0.3, (3, count, 2))
         moments = [
-            (np.full(count, step), layers, names, 10.0 ** random.normal(-2, 0.3, count), 10.0 ** random.normal(-3, 0.3, count))
-            for step in (1, 280, 560)
-        ]  # fmt: skip
+            (np.full(count, step), layers, names, *each.T) for step, each in zip((1, 280, 560), noise, strict=True)
+        ]
         joined = [np.concatenate(columns) for columns in zip(*moments, strict=True)]
         pd.DataFrame(dict(zip(GRADIENTS_COLUMNS, joined, strict=True))).to_csv(paths.gradients, index=False)
         blocks = np.arange(1, count // 2 + 1)
@@ -183,7 +178,7 @@ MakeStudy = Callable[..., Study]
 
 @pytest.fixture
 def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStudy:
-    """Writes a study into the test's folder: `make_study(outcomes, data=…, card={…}, records=…, analyses=…, optimizer={…})`."""
+    """Writes a study into the test's folder: `make_study(outcomes, data=…, card={…}, analyses=…, optimizer={…})`."""
     monkeypatch.setenv("RESGRID_STATE", str(tmp_path / "state"))
 
     def make(
@@ -226,6 +221,7 @@ def make_config(outcomes: Outcomes, data: str, sections: dict[str, Any]) -> Conf
             "checkpoint_every": 100,
         },
         "evaluate": {"batch_size": 500, "threads": 1},
+        "report": {"ensembles": []},
     }
     return Config.model_validate(values | sections)
 
@@ -268,3 +264,8 @@ def make_confusion(cell: Cell, classes: list[str], wrong: int) -> pd.DataFrame:
     guesses[mistaken] = (guesses[mistaken] + 1 + mistaken % 3) % len(classes)
     names = np.array(classes)
     return pd.DataFrame({"actual": names[labels], "predicted": names[guesses]})
+
+
+def make_logits(confusion: pd.DataFrame, classes: list[str]) -> NDArray[np.float32]:
+    """Sure of the predicted class."""
+    return 4 * np.eye(len(classes), dtype=np.float32)[pd.Index(classes).get_indexer(pd.Index(confusion["predicted"]))]

@@ -9,10 +9,15 @@ import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy import special
 
 from resgrid.cells import Cell
+from resgrid.reporting.claims import judge
 from resgrid.reporting.sources import HOW
+from resgrid.reporting.words import number as in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +51,14 @@ class Numbers(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1][0] == "data" and "data-source" in self._open[-1][1]:
             self.found[-1]["text"] += data
-        elif self._open and self._open[-1][0] == "td" and self._open[-1][1].get("class") != "wrap" and re.search(r"[0-9]\.[0-9]", data):
+        elif self._open and self._open[-1][0] == "td" and re.search(r"[0-9]\.[0-9]", data) and not self._exempt():
             self.without.append(data.strip())
+
+    def _exempt(self) -> bool:
+        """Versions of packages, and the numbers of a claim, which have a test of their own."""
+        return self._open[-1][1].get("class") == "wrap" or any(
+            "data-claim" in attributes for _, attributes in self._open
+        )
 
 
 @pytest.fixture
@@ -58,6 +69,16 @@ def study(make_study: MakeStudy) -> Study:
 def file_of(root: Path, address: str) -> Path:
     """Records are where `RESGRID_STATE` puts them."""
     return root / address.replace(".resgrid/", "state/", 1)
+
+
+def expanded(sources: str) -> list[str]:
+    """As a shell would: `a{0,1}b` is a0b and a1b."""
+    result: list[str] = []
+    for source in sources.split():
+        head, _, rest = source.partition("{")
+        choices, _, tail = rest.partition("}")
+        result += [f"{head}{choice}{tail}" for choice in choices.split(",")]
+    return result
 
 
 def follow(root: Path, source: str) -> float:
@@ -81,21 +102,32 @@ def follow_column(root: Path, source: str) -> list[float]:
     return [float(row[column] or "nan") for row in rows]
 
 
-def disagreements(root: Path, page: str) -> list[str]:
+def ensemble_error(root: Path, sources: list[str]) -> float:
+    votes = sum(special.softmax(np.load(root / source).astype(float), axis=1) for source in sources)
+    labels = pd.read_csv(root / sources[0].replace("logits.npy", "confusion.csv"), dtype=str)["actual"]
+    return 100 * float(np.mean(np.argmax(votes, axis=1) != labels.astype(int)))
+
+
+def disagreements(root: Path, page: str) -> list[dict[str, str]]:
     """The numbers whose files say something else than the page."""
-    found: list[str] = []
+    found: list[dict[str, str]] = []
     for number in Numbers(page).found:
         if number["tag"] != "data":
             continue
-        values = [follow(root, source) for source in number["data-source"].split()]
+        if number.get("data-how") == "ensemble":
+            value = ensemble_error(root, expanded(number["data-source"]))
+            if not math.isclose(float(number["value"]), value, rel_tol=1e-9, abs_tol=1e-12):
+                found.append(number | {"file": str(value)})
+            continue
+        values = [follow(root, source) for source in expanded(number["data-source"])]
         value = HOW[number.get("data-how", "value")](values) / float(number.get("data-unit", 1))
         if not math.isclose(float(number["value"]), value, rel_tol=1e-9, abs_tol=1e-12):
-            found.append(f"{number}: {value}")
+            found.append(number | {"file": str(value)})
         elif SHOWN.fullmatch(number["text"]):
             shown = float(number["text"].replace("\u2212", "-").replace(",", ""))
             decimals = len(number["text"].partition(".")[2])
             if abs(shown - value) > 0.5000001 * 10**-decimals and shown != float(f"{value:.3g}"):
-                found.append(f"{number}: shown as {shown}")
+                found.append(number | {"file": str(value)})
     return found
 
 
@@ -106,7 +138,7 @@ def test_every_number_is_what_its_files_say(study: Study) -> None:
     study.write_cell(Cell("plain20", 1), 8.0, 33)  # one image more
     wrong = disagreements(study.root, page)
     assert wrong
-    assert all("runs/plain20-1/" in each for each in wrong)
+    assert all(any("runs/plain20-1/" in source for source in expanded(each["data-source"])) for each in wrong)
 
 
 def test_no_number_in_a_table_is_without_a_source(study: Study) -> None:
@@ -117,7 +149,7 @@ def test_every_line_of_an_analysis_is_the_mean_of_its_files(study: Study) -> Non
     lines = [each for each in Numbers(study.page()).found if each["tag"] == "path"]
     assert len(lines) == 4 * 2 + 4 * 6 + 2 + 4  # responses twice, gradients six times, residuals, lesions
     for line in lines:
-        columns = [follow_column(study.root, source) for source in line["data-source"].split()]
+        columns = [follow_column(study.root, source) for source in expanded(line["data-source"])]
         means = [sum(values) / len(values) for values in zip(*columns, strict=True)]
         shown = [float(text) for text in line["data-ys"].split()]
         if shown == sorted(shown, reverse=True):
@@ -143,7 +175,7 @@ def test_the_numbers_in_the_confusions_are_counts_of_the_files(study: Study) -> 
     assert len(maps) == 4
     for sources, text in maps:
         rows: list[dict[str, str]] = []
-        for source in sources.split():
+        for source in expanded(sources):
             with file_of(study.root, source).open() as file:
                 rows += csv.DictReader(file)
         shown = re.findall(r'data-pair="(\d+) (\d+)"[^>]*>(\d+)<', text)
@@ -152,3 +184,19 @@ def test_the_numbers_in_the_confusions_are_counts_of_the_files(study: Study) -> 
             of_class = [row for row in rows if row["actual"] == study.card.classes[int(actual)]]
             hits = sum(row["predicted"] == study.card.classes[int(predicted)] for row in of_class)
             assert math.isclose(100 * hits / len(of_class), int(share), abs_tol=0.501)
+
+
+def test_the_numbers_of_a_claim_are_those_of_the_verdict_and_name_its_cells(study: Study) -> None:
+    page, results = study.page(), study.results()
+    cells = {cell.cell.name for cell in results.cells}
+    count = 0
+    for verdict in judge(results, study.ensembles()):
+        rows = re.findall(rf'<tr data-claim="{verdict.key}" data-cells="(.*?)">(.*?)</tr>', page, re.DOTALL)
+        for evidence, (named, row) in zip(verdict.evidence, rows, strict=True):
+            count += 1
+            assert set(named.split()) == set(evidence.cells) <= cells
+            assert f"{in_words(evidence.value, evidence.unit)} {evidence.unit}" in row
+            if evidence.interval:
+                low, high = (in_words(end, evidence.unit) for end in evidence.interval)
+                assert f"{low} to {high}" in row
+    assert count > 10

@@ -219,15 +219,15 @@ class Panel:
             + Markup('<text class="says" x="{}" y="{}" text-anchor="middle">{}</text>').format(
                 _LEFT + PLOT_WIDTH / 2, HEIGHT - 6, self.x.label
             )
-            + Markup('<text class="says" transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>').format(
-                _TOP + PLOT_HEIGHT / 2, self.y.label
-            )
+            + Markup(
+                '<text class="says" transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>'
+            ).format(_TOP + PLOT_HEIGHT / 2, self.y.label)
         )
         return str(
             Markup(
                 '<svg class="panel" viewBox="0 0 {} {}" role="img" aria-label="{}">{}'
-                '<svg class="plot" x="{}" y="{}" width="{}" height="{}" data-x="{}" data-y="{}" data-x-says="{}">{}</svg>'
-                "</svg>"
+                '<svg class="plot" x="{}" y="{}" width="{}" height="{}" data-x="{}" data-y="{}" data-x-says="{}">{}'
+                "</svg></svg>"
             ).format(
                 WIDTH,
                 HEIGHT,

@@ -22,18 +22,20 @@ from resgrid.artifacts import REPORTS, RUNS, DatasetCard, RunRecord, StageRecord
 from resgrid.config import Config
 from resgrid.reporting import panels, sources
 from resgrid.reporting.charts import swatch
-from resgrid.reporting.claims import Verdict, judge
+from resgrid.reporting.claims import judge
+from resgrid.reporting.ensembles import Ensemble, read_ensembles
 from resgrid.reporting.figures import draw_figures
 from resgrid.reporting.looks import kind_title, looks_of
 from resgrid.reporting.published import PUBLISHED, differences_from_paper
 from resgrid.reporting.results import CellResult, NetworkResult, Results, read_results, summarise
+from resgrid.reporting.verdicts import Verdict
+from resgrid.reporting.words import caution, number
 
 _CONFUSIONS_LISTED = 5
 _MAPPED_CLASSES = 20  # more would make a confusion matrix unreadable
 _OPEN_CONFUSIONS = 12
 _MAPS_BYTES = 1_500_000  # of pictures inside the page
 _ALIKE = {"commit", "hardware", "devices", "threads", "precision", "versions"}
-_FEW_SEEDS = 5
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,11 @@ def write_report(config: Config, card: DatasetCard, runs: Path = RUNS, into: Pat
         OSError: a file can't be written.
     """
     results = read_results(config.grid.cells, card.classes, runs)
-    verdicts = judge(results)
+    ensembles = read_ensembles(results, card.classes, config.report.ensembles, runs)
+    verdicts = judge(results, ensembles)
     content = {
-        Path("index.html"): render_page(config, card, results, verdicts).encode(),
-        Path("report.md"): render_summary(config, card, results, verdicts).encode(),
+        Path("index.html"): render_page(config, card, results, verdicts, ensembles).encode(),
+        Path("report.md"): render_summary(config, card, results, verdicts, ensembles).encode(),
         Path("summary.json"): _json(summarise(config, card, results)),
     }
     for picture in draw_figures(results, config.schedule.milestones, _comparable(config, card)):
@@ -78,43 +81,51 @@ def write_report(config: Config, card: DatasetCard, runs: Path = RUNS, into: Pat
         write_whole(into / name, data)
 
 
-def render_page(config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict]) -> str:
+def render_page(
+    config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict], ensembles: Sequence[Ensemble]
+) -> str:
     """The page, with its style, its charts and its script inside: it loads nothing."""
     looks, milestones, top = looks_of(results), config.schedule.milestones, panels.top_of_curves(results)
     script = Markup(files("resgrid.reporting").joinpath("templates", "script.js").read_text(encoding="utf-8"))
     records = [cell.record for cell in results.cells]
     mapped = len(card.classes) <= _MAPPED_CLASSES
-    return _environment(autoescape=True).get_template("index.html.j2").render(
-        _shared(config, card, results, verdicts),
-        looks=looks,
-        kinds=results.by_kind,
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        curve_data=_for_script(panels.curve_data(results)),
-        fig_1=panels.curves_by_error(results, looks, milestones, top),
-        fig_6=panels.curves_by_kind(results, looks, milestones, top),
-        fig_7=panels.layer_responses(results, looks),
-        top_of_curves=top,
-        by_depth=panels.errors_by_depth(results, looks, _comparable(config, card)),
-        by_cost=panels.errors_by_cost(results, looks),
-        gradients=panels.gradient_flow(results, looks),
-        blocks=panels.blocks(results, looks),
-        maps=activation_maps(results),
-        confusions=panels.confusions(results, card.classes) if mapped else {},
-        open_confusions=len(results.networks) <= _OPEN_CONFUSIONS,
-        most_confused={} if mapped else _most_confused(results, card.classes),
-        recipe=_recipe(config),
-        occasions=_occasions(results.cells),
-        commits=sorted({record.train.commit or "none" for record in records if record and record.train}),
-        precisions=sorted({cell.train.precision for cell in results.cells}),
-        unrecorded=[cell.cell.name for cell in results.cells if cell.record is None],
+    return (
+        _environment(autoescape=True)
+        .get_template("index.html.j2")
+        .render(
+            _shared(config, card, results, verdicts, ensembles),
+            looks=looks,
+            kinds=results.by_kind,
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            curve_data=_for_script(panels.curve_data(results)),
+            fig_1=panels.curves_by_error(results, looks, milestones, top),
+            fig_6=panels.curves_by_kind(results, looks, milestones, top),
+            fig_7=panels.layer_responses(results, looks),
+            top_of_curves=top,
+            by_depth=panels.errors_by_depth(results, looks, _comparable(config, card)),
+            by_cost=panels.errors_by_cost(results, looks),
+            gradients=panels.gradient_flow(results, looks),
+            blocks=panels.blocks(results, looks),
+            maps=activation_maps(results),
+            confusions=panels.confusions(results, card.classes) if mapped else {},
+            open_confusions=len(results.networks) <= _OPEN_CONFUSIONS,
+            most_confused={} if mapped else _most_confused(results, card.classes),
+            recipe=_recipe(config),
+            occasions=_occasions(results.cells),
+            commits=sorted({record.train.commit or "none" for record in records if record and record.train}),
+            precisions=sorted({cell.train.precision for cell in results.cells}),
+            unrecorded=[cell.cell.name for cell in results.cells if cell.record is None],
+        )
     )
 
 
-def render_summary(config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict]) -> str:
+def render_summary(
+    config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict], ensembles: Sequence[Ensemble]
+) -> str:
     """Verdicts and tables as Markdown, short, for a pull request."""
     template = _environment(autoescape=False).get_template("report.md.j2")
-    return template.render(_shared(config, card, results, verdicts))
+    return template.render(_shared(config, card, results, verdicts, ensembles))
 
 
 def run_address(record: RunRecord) -> str | None:
@@ -183,14 +194,17 @@ def _environment(autoescape: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": sources.shown, "duration": duration}
+    environment.filters |= {"shown": sources.shown, "duration": duration, "number": number}
     environment.globals |= {
         "of_cell": sources.of_cell,
+        "of_cells": sources.of_cells,
         "of_network": sources.of_network,
         "of_file": sources.of_file,
         "of_record": sources.of_record,
         "device_seconds": sources.device_seconds,
         "difference": sources.difference,
+        "confusion_sources": sources.confusion_sources,
+        "of_ensemble": sources.of_ensemble,
         "kind_title": kind_title,
         "swatch": swatch,
         "run_address": run_address,
@@ -198,7 +212,9 @@ def _environment(autoescape: bool) -> Environment:
     return environment
 
 
-def _shared(config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def _shared(
+    config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict], ensembles: Sequence[Ensemble]
+) -> dict[str, Any]:
     """What the page and the short report both say."""
     by_name = {network.name: network for network in results.networks}
     twins = {network.name: by_name.get(network.plain_twin or "") for network in results.networks}
@@ -212,7 +228,8 @@ def _shared(config: Config, card: DatasetCard, results: Results, verdicts: Seque
         "plain_twins": {name: twin for name, twin in twins.items() if twin is not None},
         "verdicts": sorted(verdicts, key=lambda verdict: verdict.answer == "not tested"),
         "answers": [(answer, answers[answer]) for answer in order if answers[answer]],
-        "few_seeds": len(config.grid.seed) < _FEW_SEEDS,
+        "caution": caution(len(config.grid.seed)),
+        "ensembles": ensembles,
         "published": PUBLISHED,
         "differences": differences_from_paper(config, card),
     }

@@ -1,10 +1,11 @@
-"""Which charts the page has: the paper's Figs. 1, 6 and 7, error by depth and by cost, gradients, blocks, confusions."""
+"""Which charts the page has: the paper's Figs. 1, 6 and 7, errors by depth and cost, gradients, blocks, confusions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from resgrid.reporting.charts import Axis, Panel, heat_map, linear_axis, log_axis, place_axis
 from resgrid.reporting.looks import Look, kind_title
 from resgrid.reporting.results import Analysis, AnalysisName, Measure, NetworkResult, Results
-from resgrid.reporting.sources import source
+from resgrid.reporting.sources import folded, source
 
 Looks = Mapping[str, Look]
 
@@ -131,8 +132,9 @@ def errors_by_cost(results: Results, looks: Looks) -> Panels | None:
             x, y, f"Nothing cheaper errs less than: {', '.join(best)}.",
         )  # fmt: skip
         steps = [(prices[name], errors[name]) for name in best]
-        corners = [corner for (_, error), (price, lower) in zip(steps, steps[1:], strict=False)
-                   for corner in ((price, error), (price, lower))]  # fmt: skip
+        corners = [
+            corner for (_, error), (price, lower) in pairwise(steps) for corner in ((price, error), (price, lower))
+        ]
         panel.frontier(*zip(steps[0], *corners, strict=True))
         for network, _ in costs:
             name = network.name
@@ -230,7 +232,9 @@ def blocks(results: Results, looks: Looks) -> Panels | None:
             continue
         top = max(float(analysis.table[column].max()) for _, analysis in drawn)
         spans = [f"{network.name}: {analysis.table[column].mean():.2f}" for network, analysis in drawn]
-        panel = Panel(title, x, linear_axis(label, 0, 1.05 * top), f"{title}, mean over the blocks: {'; '.join(spans)}.")
+        panel = Panel(
+            title, x, linear_axis(label, 0, 1.05 * top), f"{title}, mean over the blocks: {'; '.join(spans)}."
+        )
         for network, analysis in drawn:
             panel.line(
                 analysis.table["index"], analysis.table[column], looks[network.name], network.name,
@@ -320,7 +324,7 @@ def _analysed(results: Results, name: AnalysisName) -> list[tuple[NetworkResult,
 
 
 def _sources(analysis: Analysis, file: str, field: str) -> str:
-    return " ".join(source(cell, file, field) for cell in analysis.cells)
+    return " ".join(folded(source(cell, file, field) for cell in analysis.cells))
 
 
 def _rounded(value: float) -> float | None:

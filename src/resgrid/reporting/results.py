@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -37,6 +36,7 @@ from resgrid.artifacts import (
 )
 from resgrid.cells import Cell, Network, parse_network
 from resgrid.config import Config
+from resgrid.reporting.statistics import Difference, Spread, paired_difference
 
 Measure = Literal["train_error", "val_error", "test_error", "selected_val_error", "selected_test_error"]
 AnalysisName = Literal["responses", "gradients", "blocks"]
@@ -49,26 +49,6 @@ _NAMED_AT_MOST = 10
 
 class ResultsError(ValueError):
     """The cells' files are missing or don't fit together; the message names them and says what to do."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """One quantity over the seeds of a network, in the order of the seeds."""
-
-    values: tuple[float, ...]
-
-    @property
-    def n(self) -> int:
-        return len(self.values)
-
-    @property
-    def mean(self) -> float:
-        return fmean(self.values)
-
-    @property
-    def deviation(self) -> float | None:
-        """The sample deviation (divided by n - 1); None for one seed."""
-        return stdev(self.values) if self.n > 1 else None
 
 
 @dataclass(frozen=True)
@@ -149,7 +129,9 @@ class NetworkResult:
         """The name of the same network without shortcuts; None for a network that isn't residual."""
         if not self.name.startswith("resnet"):
             return None
-        return "-".join(part for part in self.name.replace("resnet", "plain", 1).split("-") if part not in ("A", "B", "C"))
+        return "-".join(
+            part for part in self.name.replace("resnet", "plain", 1).split("-") if part not in ("A", "B", "C")
+        )
 
     @property
     def parameters(self) -> int:
@@ -189,9 +171,7 @@ class NetworkResult:
         first, *others = tables
         labels = first.select_dtypes(exclude="float")
         if any(not labels.equals(other[labels.columns]) for other in others):
-            raise ResultsError(
-                f"{self.name}: the seeds' {name}.csv name different layers; `dvc repro` makes them anew"
-            )
+            raise ResultsError(f"{self.name}: the seeds' {name}.csv name different layers; `dvc repro` makes them anew")
         numbers = [table.select_dtypes("float") for table in tables]
         mean = sum(numbers[1:], numbers[0]) / len(numbers)
         return Analysis(cells, first.assign(**{str(column): mean[column] for column in mean}))
@@ -214,18 +194,10 @@ class Comparison:
         firsts, seconds = self.first.errors[self.measure].values, self.second.errors[self.measure].values
         return Spread(tuple(second - first for first, second in zip(firsts, seconds, strict=True)))
 
-    @property
-    def direction(self) -> Literal["higher", "lower", "undecided"]:
-        """How the second network's error lies to the first's.
-
-        Decided only if every seed agrees and the mean difference exceeds the deviation of the differences.
-        """
-        spread = self.differences
-        if abs(spread.mean) <= (spread.deviation or 0):
-            return "undecided"
-        if min(spread.values) > 0:
-            return "higher"
-        return "lower" if max(spread.values) < 0 else "undecided"
+    @cached_property
+    def difference(self) -> Difference:
+        """Of the means over the seeds, with its interval."""
+        return paired_difference(self.differences)
 
 
 @dataclass(frozen=True)

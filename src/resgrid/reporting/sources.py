@@ -1,38 +1,44 @@
 """Numbers that know which files they come from, so that each number on the page can be followed.
 
 A number on the page is an element with `data-source`, the values it is made of, one `<file>#<field>` each, and
-`data-how`, what was done with them: `value` (shown as it is), `mean`, `deviation` (of the sample), `best` (the
-smallest), `sum`, `sum-of-products` (of each two neighbours) or `difference` (the mean of the second half minus the mean
-of the first).
+`data-how`, what was done with them: `value` (shown as it is), `mean`, `deviation` (of the sample), `best` and `worst`
+(the smallest and the largest), `sum-of-products` (of each two neighbours), `difference` (the mean of the second half
+minus the mean of the first) or, of files of logits, `ensemble` (the test error of the averaged probabilities).
+
+Sources that differ in a seed alone are folded, as a shell would expand them:
+`runs/plain8-{0,1}/metrics.json#val_error`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
 from statistics import fmean, stdev
 from typing import Literal
 
 from markupsafe import Markup, escape
 
 from resgrid.artifacts import RUNS, record_path
+from resgrid.reporting.ensembles import Ensemble
 from resgrid.reporting.results import CellResult, Measure, NetworkResult
 
 RECORDS = ".resgrid/records"  # unless `RESGRID_STATE` puts them elsewhere
 
-How = Literal["value", "mean", "deviation", "best", "sum", "sum-of-products", "difference"]
+How = Literal["value", "mean", "deviation", "best", "worst", "sum-of-products", "difference"]
 
-HOW: dict[How, Callable[[Sequence[float]], float]] = {
+HOW: dict[str, Callable[[Sequence[float]], float]] = {
     "value": lambda values: values[0],
     "mean": fmean,
     "deviation": stdev,
     "best": min,
-    "sum": sum,
+    "worst": max,
     "sum-of-products": lambda values: sum(one * other for one, other in zip(values[::2], values[1::2], strict=True)),
     "difference": lambda values: fmean(values[len(values) // 2 :]) - fmean(values[: len(values) // 2]),
 }
 
+_SEED = re.compile(r"(?P<head>runs/[^/]+-)[0-9]+(?P<tail>/.*)")
 _FILE_OF_MEASURE: dict[Measure, str] = {
     "train_error": "metrics.json",
     "val_error": "metrics.json",
@@ -70,7 +76,7 @@ class Number:
         unit = Markup(' data-unit="{}"').format(f"{scale:g}") if scale != 1 else Markup("")
         how = Markup(' data-how="{}"').format(self.how) if self.how != "value" else Markup("")
         return Markup('<data value="{}" data-source="{}"{}{}>{}</data>').format(
-            f"{self.value / scale:.10g}", " ".join(self.sources), how, unit, text
+            f"{self.value / scale:.10g}", " ".join(folded(self.sources)), how, unit, text
         )
 
 
@@ -83,15 +89,18 @@ def of_network(network: NetworkResult, measure: Measure, how: How) -> Number | N
     """An error over the seeds, in percent; None for the deviation of one seed."""
     if how == "deviation" and len(network.cells) == 1:
         return None
-    values = network.errors[measure].values
-    return Number(how, values, tuple(measure_source(cell, measure) for cell in network.cells))
+    return of_cells(network.cells, measure, how)
+
+
+def of_cells(cells: Sequence[CellResult], measure: Measure, how: How) -> Number:
+    """An error over any cells, in percent."""
+    values = tuple(cell.errors[measure] for cell in cells)
+    return Number(how, values, tuple(measure_source(cell, measure) for cell in cells))
 
 
 def difference(first: NetworkResult, second: NetworkResult, measure: Measure) -> Number:
     """The second network's mean error minus the first's, in percentage points."""
-    cells = (*first.cells, *second.cells)
-    values = tuple(cell.errors[measure] for cell in cells)
-    return Number("difference", values, tuple(measure_source(cell, measure) for cell in cells))
+    return of_cells((*first.cells, *second.cells), measure, "difference")
 
 
 def of_file(cell: CellResult, file: str, field: str, value: float) -> Number:
@@ -121,13 +130,39 @@ def record_source(cell: CellResult, stage: str, field: str) -> str:
     return f"{RECORDS}/{record_path(cell.cell, cell.train.fingerprint).name}#{stage}.{field}"
 
 
+def of_ensemble(ensemble: Ensemble) -> Markup:
+    """The ensemble's test error as HTML; it is computed from the members' logits."""
+    files = folded(source(cell, "logits.npy") for cell in ensemble.members)
+    return Markup('<data value="{:.10g}" data-source="{}" data-how="ensemble">{:.2f}</data>').format(
+        ensemble.error, " ".join(files), ensemble.error
+    )
+
+
+def confusion_sources(network: NetworkResult) -> str:
+    return " ".join(folded(source(cell, "confusion.csv") for cell in network.cells))
+
+
+def folded(sources: Iterable[str]) -> list[str]:
+    """Neighbours that differ in the seed alone, as one: `runs/plain8-{0,1}/metrics.json#val_error`."""
+    result: list[str] = []
+    for (head, tail), group in groupby(sources, key=_around_seed):
+        seeds = [each[len(head) : len(each) - len(tail)] for each in group]
+        result.append(f"{head}{seeds[0] if len(seeds) == 1 else '{' + ','.join(seeds) + '}'}{tail}")
+    return result
+
+
+def _around_seed(source: str) -> tuple[str, str]:
+    match = _SEED.fullmatch(source)
+    return (match["head"], match["tail"]) if match else (source, "")
+
+
 def measure_source(cell: CellResult, measure: Measure) -> str:
     return source(cell, _FILE_OF_MEASURE[measure], measure)
 
 
-def source(cell: CellResult, file: str, field: str) -> str:
+def source(cell: CellResult, file: str, field: str = "") -> str:
     """Such as `runs/plain8-0/evaluation.json#test_error`, whatever folder the files were read from."""
-    return f"{(RUNS / cell.cell.name / Path(file)).as_posix()}#{field}"
+    return f"{(RUNS / cell.cell.name / file).as_posix()}{'#' if field else ''}{field}"
 
 
 def shown(number: Number | None, pattern: str = "%.2f", scale: float = 1) -> Markup:
