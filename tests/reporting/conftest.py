@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,30 +177,42 @@ class Study:
 MakeStudy = Callable[..., Study]
 
 
+def write_study(
+    root: Path,
+    outcomes: Outcomes = DEGRADED,
+    data: str = "digits",
+    card: dict[str, Any] | None = None,
+    records: bool = True,
+    analyses: bool = False,
+    **sections: Any,
+) -> Study:
+    """Write a study; `RESGRID_STATE` is to be `root / "state"`."""
+    study = Study(root, make_config(outcomes, data, sections), make_card(data).model_copy(update=card or {}))
+    for network, pairs in outcomes.items():
+        for seed, (train_error, wrong) in enumerate(pairs):
+            study.write_cell(Cell(network, seed), train_error, wrong)
+            if analyses:
+                study.write_analyses(Cell(network, seed))
+            if records:
+                study.write_record(Cell(network, seed))
+    return study
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    """A study with all analyses, for the tests of a module together: not to be changed."""
+    root = tmp_path_factory.mktemp("analysed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESGRID_STATE", str(root / "state"))
+        yield write_study(root, analyses=True)
+
+
 @pytest.fixture
 def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStudy:
     """Writes a study into the test's folder: `make_study(outcomes, data=…, card={…}, analyses=…, optimizer={…})`."""
     monkeypatch.setenv("RESGRID_STATE", str(tmp_path / "state"))
 
-    def make(
-        outcomes: Outcomes = DEGRADED,
-        data: str = "digits",
-        card: dict[str, Any] | None = None,
-        records: bool = True,
-        analyses: bool = False,
-        **sections: Any,
-    ) -> Study:
-        study = Study(tmp_path, make_config(outcomes, data, sections), make_card(data).model_copy(update=card or {}))
-        for network, pairs in outcomes.items():
-            for seed, (train_error, wrong) in enumerate(pairs):
-                study.write_cell(Cell(network, seed), train_error, wrong)
-                if analyses:
-                    study.write_analyses(Cell(network, seed))
-                if records:
-                    study.write_record(Cell(network, seed))
-        return study
-
-    return make
+    return partial(write_study, tmp_path)
 
 
 def make_config(outcomes: Outcomes, data: str, sections: dict[str, Any]) -> Config:

@@ -55,15 +55,15 @@ class Numbers(HTMLParser):
             self.without.append(data.strip())
 
     def _exempt(self) -> bool:
-        """Versions of packages, and the numbers of a claim, which have a test of their own."""
-        return self._open[-1][1].get("class") == "wrap" or any(
+        """Versions of packages, the paper's numbers, and the numbers of a claim, which have a test of their own."""
+        return self._open[-1][1].get("class") in ("wrap", "number paper") or any(
             "data-claim" in attributes for _, attributes in self._open
         )
 
 
-@pytest.fixture
-def study(make_study: MakeStudy) -> Study:
-    return make_study(analyses=True)
+@pytest.fixture(scope="module")
+def page(analysed: Study) -> str:
+    return analysed.page()
 
 
 def file_of(root: Path, address: str) -> Path:
@@ -121,6 +121,7 @@ def disagreements(root: Path, page: str) -> list[dict[str, str]]:
             continue
         values = [follow(root, source) for source in expanded(number["data-source"])]
         value = HOW[number.get("data-how", "value")](values) / float(number.get("data-unit", 1))
+        value -= float(number.get("data-minus", 0))
         if not math.isclose(float(number["value"]), value, rel_tol=1e-9, abs_tol=1e-12):
             found.append(number | {"file": str(value)})
         elif SHOWN.fullmatch(number["text"]):
@@ -131,7 +132,8 @@ def disagreements(root: Path, page: str) -> list[dict[str, str]]:
     return found
 
 
-def test_every_number_is_what_its_files_say(study: Study) -> None:
+def test_every_number_is_what_its_files_say(make_study: MakeStudy) -> None:
+    study = make_study(analyses=True)
     page = study.page()
     assert page.count("<data value=") > 150
     assert disagreements(study.root, page) == []
@@ -141,15 +143,15 @@ def test_every_number_is_what_its_files_say(study: Study) -> None:
     assert all(any("runs/plain20-1/" in source for source in expanded(each["data-source"])) for each in wrong)
 
 
-def test_no_number_in_a_table_is_without_a_source(study: Study) -> None:
-    assert Numbers(study.page()).without == []
+def test_no_number_in_a_table_is_without_a_source(analysed: Study, page: str) -> None:
+    assert Numbers(page).without == []
 
 
-def test_every_line_of_an_analysis_is_the_mean_of_its_files(study: Study) -> None:
-    lines = [each for each in Numbers(study.page()).found if each["tag"] == "path"]
+def test_every_line_of_an_analysis_is_the_mean_of_its_files(analysed: Study, page: str) -> None:
+    lines = [each for each in Numbers(page).found if each["tag"] == "path"]
     assert len(lines) == 4 * 2 + 4 * 6 + 2 + 4  # responses twice, gradients six times, residuals, lesions
     for line in lines:
-        columns = [follow_column(study.root, source) for source in expanded(line["data-source"])]
+        columns = [follow_column(analysed.root, source) for source in expanded(line["data-source"])]
         means = [sum(values) / len(values) for values in zip(*columns, strict=True)]
         shown = [float(text) for text in line["data-ys"].split()]
         if shown == sorted(shown, reverse=True):
@@ -157,44 +159,43 @@ def test_every_line_of_an_analysis_is_the_mean_of_its_files(study: Study) -> Non
         assert shown == pytest.approx(means, rel=1e-3), line["data-source"]
 
 
-def test_the_curves_for_the_script_are_the_files(study: Study) -> None:
-    text = re.search(r'<script type="application/json" id="curve-data">(.*?)</script>', study.page())
+def test_the_curves_for_the_script_are_the_files(analysed: Study, page: str) -> None:
+    text = re.search(r'<script type="application/json" id="curve-data">(.*?)</script>', page)
     assert text is not None
     data = json.loads(text[1])
     assert len(data["cells"]) == 8
     for name, cell in data["cells"].items():
         path = f"runs/{name}/curve.csv"
-        assert data["steps"][cell["steps"]] == follow_column(study.root, f"{path}#step")
+        assert data["steps"][cell["steps"]] == follow_column(analysed.root, f"{path}#step")
         for column in ("train/error", "val/error"):
-            assert cell[column] == pytest.approx(follow_column(study.root, f"{path}#{column}"), abs=0.00501)
+            assert cell[column] == pytest.approx(follow_column(analysed.root, f"{path}#{column}"), abs=0.00501)
 
 
-def test_the_numbers_in_the_confusions_are_counts_of_the_files(study: Study) -> None:
-    page = study.page()
+def test_the_numbers_in_the_confusions_are_counts_of_the_files(analysed: Study, page: str) -> None:
     maps = re.findall(r'<div data-network="\S+" data-source="(.*?)">(.*?)</svg>', page, re.DOTALL)
     assert len(maps) == 4
     for sources, text in maps:
         rows: list[dict[str, str]] = []
         for source in expanded(sources):
-            with file_of(study.root, source).open() as file:
+            with file_of(analysed.root, source).open() as file:
                 rows += csv.DictReader(file)
         shown = re.findall(r'data-pair="(\d+) (\d+)"[^>]*>(\d+)<', text)
         assert len(shown) >= 10
         for actual, predicted, share in shown:
-            of_class = [row for row in rows if row["actual"] == study.card.classes[int(actual)]]
-            hits = sum(row["predicted"] == study.card.classes[int(predicted)] for row in of_class)
+            of_class = [row for row in rows if row["actual"] == analysed.card.classes[int(actual)]]
+            hits = sum(row["predicted"] == analysed.card.classes[int(predicted)] for row in of_class)
             assert math.isclose(100 * hits / len(of_class), int(share), abs_tol=0.501)
 
 
-def test_the_numbers_of_a_claim_are_those_of_the_verdict_and_name_its_cells(study: Study) -> None:
-    page, results = study.page(), study.results()
+def test_the_numbers_of_a_claim_are_those_of_the_verdict_and_name_its_cells(analysed: Study, page: str) -> None:
+    results = analysed.results()
     cells = {cell.cell.name for cell in results.cells}
     count = 0
-    for verdict in judge(results, study.ensembles()):
+    for verdict in judge(results, analysed.ensembles()):
         rows = re.findall(rf'<tr data-claim="{verdict.key}" data-cells="(.*?)">(.*?)</tr>', page, re.DOTALL)
         for evidence, (named, row) in zip(verdict.evidence, rows, strict=True):
             count += 1
-            assert set(named.split()) == set(evidence.cells) <= cells
+            assert set(expanded(named)) == set(evidence.cells) <= cells
             assert f"{in_words(evidence.value, evidence.unit)} {evidence.unit}" in row
             if evidence.interval:
                 low, high = (in_words(end, evidence.unit) for end in evidence.interval)

@@ -29,7 +29,7 @@ from resgrid.reporting.looks import kind_title, looks_of
 from resgrid.reporting.published import PUBLISHED, differences_from_paper
 from resgrid.reporting.results import CellResult, NetworkResult, Results, read_results, summarise
 from resgrid.reporting.verdicts import Verdict
-from resgrid.reporting.words import caution, number
+from resgrid.reporting.words import caution, number, percent, points
 
 _CONFUSIONS_LISTED = 5
 _MAPPED_CLASSES = 20  # more would make a confusion matrix unreadable
@@ -87,7 +87,6 @@ def render_page(
     """The page, with its style, its charts and its script inside: it loads nothing."""
     looks, milestones, top = looks_of(results), config.schedule.milestones, panels.top_of_curves(results)
     script = Markup(files("resgrid.reporting").joinpath("templates", "script.js").read_text(encoding="utf-8"))
-    records = [cell.record for cell in results.cells]
     mapped = len(card.classes) <= _MAPPED_CLASSES
     return (
         _environment(autoescape=True)
@@ -113,7 +112,6 @@ def render_page(
             most_confused={} if mapped else _most_confused(results, card.classes),
             recipe=_recipe(config),
             occasions=_occasions(results.cells),
-            commits=sorted({record.train.commit or "none" for record in records if record and record.train}),
             precisions=sorted({cell.train.precision for cell in results.cells}),
             unrecorded=[cell.cell.name for cell in results.cells if cell.record is None],
         )
@@ -194,7 +192,15 @@ def _environment(autoescape: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": sources.shown, "duration": duration, "number": number}
+    environment.filters |= {
+        "shown": sources.shown,
+        "duration": duration,
+        "number": number,
+        "percent": percent,
+        "points": points,
+        "folded": sources.folded,
+        "cell": _in_markdown_cell,
+    }
     environment.globals |= {
         "of_cell": sources.of_cell,
         "of_cells": sources.of_cells,
@@ -205,6 +211,7 @@ def _environment(autoescape: bool) -> Environment:
         "difference": sources.difference,
         "confusion_sources": sources.confusion_sources,
         "of_ensemble": sources.of_ensemble,
+        "against_paper": sources.against_paper,
         "kind_title": kind_title,
         "swatch": swatch,
         "run_address": run_address,
@@ -218,6 +225,7 @@ def _shared(
     """What the page and the short report both say."""
     by_name = {network.name: network for network in results.networks}
     twins = {network.name: by_name.get(network.plain_twin or "") for network in results.networks}
+    records = [cell.record for cell in results.cells]
     answers = Counter(verdict.answer for verdict in verdicts)
     order = ("reproduced", "contradicted", "inconclusive", "not tested")
     return {
@@ -230,6 +238,7 @@ def _shared(
         "answers": [(answer, answers[answer]) for answer in order if answers[answer]],
         "caution": caution(len(config.grid.seed)),
         "ensembles": ensembles,
+        "commits": sorted({record.train.commit or "none" for record in records if record and record.train}),
         "published": PUBLISHED,
         "differences": differences_from_paper(config, card),
     }
@@ -282,6 +291,11 @@ def _in_words(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_in_words(entry) for entry in value) or "none"
     return "none" if value is None or value == {} else str(value)
+
+
+def _in_markdown_cell(text: str) -> str:
+    """Text that can't end its cell of a table, nor be taken for a tag."""
+    return " ".join(text.replace("|", r"\|").replace("<", "&lt;").split())
 
 
 def _json(content: dict[str, Any]) -> bytes:

@@ -4,6 +4,7 @@ A number on the page is an element with `data-source`, the values it is made of,
 `data-how`, what was done with them: `value` (shown as it is), `mean`, `deviation` (of the sample), `best` and `worst`
 (the smallest and the largest), `sum-of-products` (of each two neighbours), `difference` (the mean of the second half
 minus the mean of the first) or, of files of logits, `ensemble` (the test error of the averaged probabilities).
+`data-unit` is what it was divided by, `data-minus` a published number that was taken from it.
 
 Sources that differ in a seed alone are folded, as a shell would expand them:
 `runs/plain8-{0,1}/metrics.json#val_error`.
@@ -38,7 +39,7 @@ HOW: dict[str, Callable[[Sequence[float]], float]] = {
     "difference": lambda values: fmean(values[len(values) // 2 :]) - fmean(values[: len(values) // 2]),
 }
 
-_SEED = re.compile(r"(?P<head>runs/[^/]+-)[0-9]+(?P<tail>/.*)")
+_SEED = re.compile(r"(?P<head>(?:runs/)?[^/]+-)[0-9]+(?P<tail>(?:/.*)?)")
 _FILE_OF_MEASURE: dict[Measure, str] = {
     "train_error": "metrics.json",
     "val_error": "metrics.json",
@@ -130,6 +131,15 @@ def record_source(cell: CellResult, stage: str, field: str) -> str:
     return f"{RECORDS}/{record_path(cell.cell, cell.train.fingerprint).name}#{stage}.{field}"
 
 
+def against_paper(network: NetworkResult, published: float) -> Markup:
+    """Mean test error minus a published one, in percentage points, as HTML; only where they are like for like."""
+    mean = of_cells(network.cells, "test_error", "mean")
+    text = f"{mean.value - published:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return Markup('<data value="{:.10g}" data-source="{}" data-how="mean" data-minus="{:g}">{}</data>').format(
+        mean.value - published, " ".join(folded(mean.sources)), published, text
+    )
+
+
 def of_ensemble(ensemble: Ensemble) -> Markup:
     """The ensemble's test error as HTML; it is computed from the members' logits."""
     files = folded(source(cell, "logits.npy") for cell in ensemble.members)
@@ -143,7 +153,7 @@ def confusion_sources(network: NetworkResult) -> str:
 
 
 def folded(sources: Iterable[str]) -> list[str]:
-    """Neighbours that differ in the seed alone, as one: `runs/plain8-{0,1}/metrics.json#val_error`."""
+    """Sources, or names of cells, with neighbours that differ in the seed alone as one: `plain8-{0,1}`."""
     result: list[str] = []
     for (head, tail), group in groupby(sources, key=_around_seed):
         seeds = [each[len(head) : len(each) - len(tail)] for each in group]
