@@ -190,7 +190,7 @@ def test_three_hundred_cells_are_quick(browser: Browser, make_study: MakeStudy) 
     study = make_study(outcomes, analyses=True)
     path = study.root / "index.html"
     path.write_text(study.page())
-    assert path.stat().st_size < 2_500_000
+    assert path.stat().st_size < 3_000_000
     browser.open(path)
     assert browser.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") < 5000
     took = browser.evaluate(
