@@ -97,7 +97,7 @@ def test_a_choice_in_the_address_filters_networks_and_seeds(browser: Browser, an
     ends = re.findall(r"[ML]([\d.-]+) ([\d.-]+)", drawn["d"])
     assert len(ends) == len(curve)
     for (left, height), step, error in zip(ends, curve["step"], curve["val/error"], strict=True):
-        assert math.isclose(float(left), 344 * step / 560, abs_tol=0.06)
+        assert math.isclose(float(left), 336 * step / 560, abs_tol=0.06)
         assert math.isclose(float(height), 202 * (1 - error / top), abs_tol=0.1)
 
 

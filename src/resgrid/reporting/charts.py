@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from resgrid.reporting.looks import Look
 
 WIDTH, HEIGHT = 400, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 28, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 10, 28, 40
 PLOT_WIDTH, PLOT_HEIGHT = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
 _MARKERS = {
     "o": "M-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0 -7.2 0Z",

@@ -140,7 +140,7 @@ def errors_by_cost(results: Results, looks: Looks) -> Panels | None:
             name = network.name
             says = f"{name}: {errors[name]:.2f} %, {prices[name]:,.0f} {words}"
             panel.mark(prices[name], errors[name], looks[name], name, says)
-            if len(costs) <= _LABELLED_AT_MOST:
+            if name in best and len(best) <= _LABELLED_AT_MOST:
                 right = float(x.place(prices[name])) > 0.7
                 panel.label(prices[name], errors[name], name, "end" if right else "start", name)
         panels.append(panel)
