@@ -144,7 +144,7 @@ class Study:
         blocks = np.arange(1, count // 2 + 1)
         ratio = 0.3 * random.uniform(0.5, 1.5, len(blocks)) if residual else np.full(len(blocks), np.nan)
         lesions = random.uniform(2, 8, len(blocks)) if residual else random.uniform(40, 90, len(blocks))
-        rows = (blocks, [f"block{block}" for block in blocks], ratio, lesions)
+        rows = (blocks, [f"block{block}" for block in blocks], ratio, lesions, np.full(len(blocks), 1.5))
         pd.DataFrame(dict(zip(BLOCKS_COLUMNS, rows, strict=True))).to_csv(paths.blocks, index=False)
         paths.activation_maps.write_bytes(ONE_PIXEL)
 

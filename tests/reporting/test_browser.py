@@ -126,8 +126,8 @@ def test_the_pointer_tells_the_values_of_the_files(browser: Browser, analysed: S
     browser.open(page, "fig-6?networks=plain20")
     place = browser.evaluate(
         """(() => {
-          const box = document.querySelector("#fig-6 .plot").getBoundingClientRect();
-          return {x: box.left + box.width / 2, y: box.top + box.height / 2};
+          const axis = document.querySelector("#fig-6 .axis").getBoundingClientRect();
+          return {x: axis.left + axis.width / 2, y: axis.top - 80};
         })()"""
     )
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", **place)

@@ -220,7 +220,7 @@ def blocks(results: Results, looks: Looks) -> Panels | None:
     if not found:
         return None
     longest = max(len(analysis.table) for _, analysis in found)
-    x = linear_axis("block", 1, max(longest, 2), whole=True)
+    x = linear_axis("block", 0, max(longest, 2), whole=True)
     wanted = {
         "residual_ratio": ("Size of F(x) against x", "ratio of norms"),
         "lesion_error": ("Test error without this block", _ERROR),
@@ -232,14 +232,17 @@ def blocks(results: Results, looks: Looks) -> Panels | None:
             continue
         top = max(float(analysis.table[column].max()) for _, analysis in drawn)
         spans = [f"{network.name}: {analysis.table[column].mean():.2f}" for network, analysis in drawn]
-        panel = Panel(
-            title, x, linear_axis(label, 0, 1.05 * top), f"{title}, mean over the blocks: {'; '.join(spans)}."
-        )
+        alt = f"{title}, mean over the blocks: {'; '.join(spans)}."
+        panel = Panel(title, x, linear_axis(label, 0, 1.05 * top), alt)
         for network, analysis in drawn:
+            look, name = looks[network.name], network.name
             panel.line(
-                analysis.table["index"], analysis.table[column], looks[network.name], network.name,
+                analysis.table["index"], analysis.table[column], look, name,
                 source=_sources(analysis, "blocks.csv", column),
             )  # fmt: skip
+            if column == "lesion_error":
+                whole = float(analysis.table["intact_error"].mean())
+                panel.mark(0, whole, look, name, f"{name}, whole: {whole:.2f} %")
         panels.append(panel)
     return Panels(tuple(panels), tuple(network for network, _ in found))
 

@@ -226,18 +226,6 @@ class Results:
         kinds = sorted({network.kind for network in self.networks}, key=lambda kind: (kind != "plain", kind))
         return {kind: [result for result in self.by_depth if result.kind == kind] for kind in kinds}
 
-    @property
-    def by_shortcut(self) -> dict[str, list[NetworkResult]]:
-        """By shortcut option (`none`, A, B, C; those that occur), each from shallow to deep."""
-        groups = {
-            shortcut: [result for result in self.by_depth if result.network.shortcut == shortcut]
-            for shortcut in _SHORTCUT_ORDER
-        }
-        return {shortcut: group for shortcut, group in groups.items() if group}
-
-
-_SHORTCUT_ORDER = ("none", "A", "B", "C")
-
 
 def read_card(prepared: Path = PREPARED) -> DatasetCard:
     """Read the card of the prepared data.

@@ -201,11 +201,11 @@
       tip.append(more);
     }
     tip.hidden = false;
-    const box = plot.getBoundingClientRect(), own = tip.getBoundingClientRect();
-    const place = box.left + (left / plot.width.baseVal.value) * box.width;
+    const own = tip.getBoundingClientRect();
+    const { x: place, y: edge } = new DOMPoint(left, 0).matrixTransform(plot.getScreenCTM());
     const beside = place + 16 + own.width < innerWidth ? place + 16 : Math.max(8, place - 16 - own.width);
     tip.style.left = `${beside + scrollX}px`;
-    tip.style.top = `${Math.max(8, Math.min(box.top, innerHeight - own.height - 8)) + scrollY}px`;
+    tip.style.top = `${Math.max(8, Math.min(edge, innerHeight - own.height - 8)) + scrollY}px`;
   };
 
   for (const panel of document.querySelectorAll("svg.panel")) {
