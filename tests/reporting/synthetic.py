@@ -16,6 +16,7 @@ from resgrid.reporting.results import CellResult, NetworkResult, Results
 TEST_IMAGES, TRAIN_IMAGES = 2000, 9000
 STEPS = np.arange(100, 2001, 100)
 LAYERS = 19
+_COLUMNS = pd.Index(CURVE_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,10 @@ class Maker:
         relative = np.exp(self.random.normal(0, self.noise / 10, 3))
         return CellResult(
             cell=cell,
-            train=TrainMetrics.model_construct(network=cell.network, seed=cell.seed, train_error=train),
-            test=TestMetrics.model_construct(test_error=test, images=TEST_IMAGES),
+            train=TrainMetrics.model_construct(
+                network=cell.network, seed=cell.seed, train_error=train, val_error=test, selected_val_error=test
+            ),
+            test=TestMetrics.model_construct(test_error=test, selected_test_error=test, images=TEST_IMAGES),
             curve=self._curve(truth, relative[0]),
             confusion=np.zeros((0, 0), dtype=np.int64),
             record=None,
@@ -89,8 +92,7 @@ class Maker:
         fall = 80 * np.exp(-STEPS / (truth.speed * relative))
         error = np.clip(truth.test + fall + self.random.normal(0, self.noise, len(STEPS)), 0, 100)
         rate = np.where(STEPS <= 1500, 0.1, 0.01)
-        columns = (STEPS, STEPS / 70, rate, error, error, error, error)
-        return pd.DataFrame(dict(zip(CURVE_COLUMNS, columns, strict=True)))
+        return pd.DataFrame(np.stack((STEPS, STEPS / 70, rate, error, error, error, error), axis=1), columns=_COLUMNS)
 
     def ensemble(self, members: Sequence[float], error: float, name: str = "plain20") -> Ensemble:
         """Members with these error rates, in percent, and an ensemble that errs so often, independently by image."""

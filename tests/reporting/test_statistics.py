@@ -63,6 +63,14 @@ def test_equal_differences_are_no_proof_by_themselves(count: int, p: float) -> N
     assert paired_difference(Spread((0.0,) * count)).p == 1
 
 
+def test_differences_that_are_equal_but_for_rounding_are_equal() -> None:
+    """One image of 360 more, four times: floats make four different numbers of it, with a tiny deviation."""
+    differences = [100 * (wrong + 1) / 360 - 100 * wrong / 360 for wrong in (1, 13, 46, 178)]
+    assert len(set(differences)) > 1
+    assert paired_difference(Spread(tuple(differences))).p == 2 / 16
+    assert paired_difference(Spread((1e-16, -3e-17, 2e-17))).p == 1
+
+
 def test_sign_flips_by_hand() -> None:
     # Sums of ±1 ±2 ±3: ±6, ±4, ±2, 0, 0; all but the zeros and the twos are as far out as 4.
     assert sign_flip_p((-1.0, 2.0, 3.0)) == 4 / 8

@@ -26,8 +26,17 @@ from resgrid.reporting.claims import judge
 from resgrid.reporting.ensembles import Ensemble, read_ensembles
 from resgrid.reporting.figures import draw_figures
 from resgrid.reporting.looks import kind_title, looks_of
-from resgrid.reporting.published import PUBLISHED, differences_from_paper
+from resgrid.reporting.published import (
+    PUBLISHED,
+    TABLE_2,
+    TABLE_3,
+    TABLE_6,
+    differences_from_paper,
+    likeness,
+    set_beside,
+)
 from resgrid.reporting.results import CellResult, NetworkResult, Results, read_results, summarise
+from resgrid.reporting.selection import selections
 from resgrid.reporting.verdicts import Verdict
 from resgrid.reporting.words import caution, number, percent, points
 
@@ -110,6 +119,12 @@ def render_page(
             confusions=panels.confusions(results, card.classes) if mapped else {},
             open_confusions=len(results.networks) <= _OPEN_CONFUSIONS,
             most_confused={} if mapped else _most_confused(results, card.classes),
+            beside={row.published: row for row in set_beside(results, config, card)},
+            likeness=likeness(config, card),
+            table_2=TABLE_2,
+            table_3=TABLE_3,
+            table_6=TABLE_6,
+            selections=selections(results),
             recipe=_recipe(config),
             occasions=_occasions(results.cells),
             precisions=sorted({cell.train.precision for cell in results.cells}),
@@ -239,7 +254,6 @@ def _shared(
         "caution": caution(len(config.grid.seed)),
         "ensembles": ensembles,
         "commits": sorted({record.train.commit or "none" for record in records if record and record.train}),
-        "published": PUBLISHED,
         "differences": differences_from_paper(config, card),
     }
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean, stdev
+from statistics import fmean
 
 import numpy as np
 from scipy import integrate, special
@@ -22,6 +22,9 @@ POWER = 0.8  # Cohen's convention (Statistical Power Analysis for the Behavioral
 
 _MOST_FLIPPED = 20  # 2**20 sign patterns are enumerated in a few milliseconds
 
+# Below it two numbers are equal: 100/360 and 200/360 - 100/360 aren't, to a computer. Errors are in percent and ratios
+# are compared by their logarithms, where nothing that can be measured is so small.
+_ROUNDING = 1e-9
 _LEAST_EFFECT = 0.0028  # deviations; a smaller one takes more than a million seeds
 
 Interval = tuple[float, float]
@@ -44,7 +47,7 @@ class Spread:
     @cached_property
     def deviation(self) -> float | None:
         """The sample deviation (divided by n - 1); None for one seed."""
-        return stdev(self.values) if self.n > 1 else None
+        return float(np.std(self.values, ddof=1)) if self.n > 1 else None
 
     @property
     def best(self) -> float:
@@ -108,7 +111,7 @@ def paired_difference(differences: Spread) -> Difference:
     """
     if differences.deviation is None:
         return Difference(differences.mean, None, None)
-    if differences.deviation == 0:
+    if differences.deviation < _ROUNDING:
         return Difference(differences.mean, differences.interval, sign_flip_p(differences.values))
     error = differences.deviation / math.sqrt(differences.n)
     p = 2 * _tail(abs(differences.mean) / error, differences.n - 1)
@@ -149,8 +152,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     for difference in differences:
         sums = np.concatenate([sums + difference, sums - difference])
     seen = abs(math.fsum(differences))
-    slack = 1e-9 * (seen or 1)  # sums of the same numbers in another order
-    return float(np.mean(np.abs(sums) >= seen - slack))
+    return float(np.mean(np.abs(sums) >= seen - _ROUNDING))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
