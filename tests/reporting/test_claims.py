@@ -163,7 +163,7 @@ def test_every_option_must_help_and_one_that_harms_contradicts() -> None:
 
 # No effect: how often the rules err.
 
-NULL = dict.fromkeys(
+NULL: dict[str, Truth] = dict.fromkeys(
     ("plain8", "plain20", "plain32", "resnet8-A", "resnet20-A", "resnet32-A", "resnet20-B"), Truth(5, 7)
 )
 DIFFERENCES = ("degradation", "not-overfitting", "shortcuts-help", "options-order", "residual-depth", "shallow-faster")
