@@ -76,8 +76,10 @@ def test_sign_flips_by_hand() -> None:
     assert sign_flip_p((-1.0, 2.0, 3.0)) == 4 / 8
     assert sign_flip_p((1.0, 2.0, 3.0)) == 2 / 8
     assert sign_flip_p((0.1, 0.2, -0.3)) == 1
+    assert sign_flip_p((0.0,) * 400) == 1
+    assert sign_flip_p((2.0,) * 400) == 2.0**-399
     with pytest.raises(ValueError, match="21 differences; all signs are enumerated for at most 20"):
-        sign_flip_p((1.0,) * 21)
+        sign_flip_p((1.0, 2.0, 3.0) * 7)
 
 
 def test_sign_flips_are_scipy_s() -> None:

@@ -144,8 +144,10 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     of signs whose sum is at least as far from zero. Source: R. A. Fisher, The Design of Experiments (1935), section 21.
 
     Raises:
-        ValueError: there are more differences than can be enumerated.
+        ValueError: there are more differences than can be enumerated, and they aren't all equal.
     """
+    if max(differences) - min(differences) < _ROUNDING:  # any other sign takes the sum nearer to zero
+        return 1.0 if abs(differences[0]) < _ROUNDING else 2.0 ** (1 - len(differences))
     if len(differences) > _MOST_FLIPPED:
         raise ValueError(f"{len(differences)} differences; all signs are enumerated for at most {_MOST_FLIPPED}")
     sums = np.zeros(1)
