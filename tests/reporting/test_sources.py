@@ -16,8 +16,10 @@ from scipy import special
 
 from resgrid.cells import Cell
 from resgrid.reporting.claims import judge
+from resgrid.reporting.selection import selections
 from resgrid.reporting.sources import HOW
 from resgrid.reporting.words import number as in_words
+from resgrid.reporting.words import percent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,3 +203,23 @@ def test_the_numbers_of_a_claim_are_those_of_the_verdict_and_name_its_cells(anal
                 low, high = (in_words(end, evidence.unit) for end in evidence.interval)
                 assert f"{low} to {high}" in row
     assert count > 10
+
+
+def test_the_numbers_of_selection_are_those_of_the_cells(analysed: Study, page: str) -> None:
+    rows = {row.network: row for row in selections(analysed.results())}
+    shown = dict(re.findall(r'<tr data-claim="selection-(\S+)">(.*?)</tr>', page, re.DOTALL))
+    assert shown.keys() == rows.keys()
+    for name, row in rows.items():
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", shown[name], re.DOTALL)
+        words = [re.sub("<[^>]*>", "", cell) for cell in cells]
+        assert words == [
+            percent(row.last),
+            percent(row.validated),
+            in_words(row.best_validated, "%"),
+            percent(row.forbidden_weights),
+            in_words(row.forbidden_run, "%"),
+            in_words(row.forbidden, "%"),
+            in_words(row.inflation, "%"),
+            in_words(row.inflation_by_luck or 0.0, "%"),
+            in_words(row.optimism, "points"),
+        ]

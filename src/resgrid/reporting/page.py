@@ -193,8 +193,8 @@ def activation_maps(results: Results) -> dict[str, str | None]:
         if cell is None or cell.activation_maps is None:
             continue
         held += cell.activation_maps.stat().st_size
-        picture = cell.activation_maps.read_bytes() if held <= _MAPS_BYTES else None
-        maps[cell.cell.name] = picture and f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        picture = base64.b64encode(cell.activation_maps.read_bytes()).decode()
+        maps[cell.cell.name] = f"data:image/png;base64,{picture}" if held <= _MAPS_BYTES else None
     return maps
 
 

@@ -220,7 +220,7 @@ def blocks(results: Results, looks: Looks) -> Panels | None:
     if not found:
         return None
     longest = max(len(analysis.table) for _, analysis in found)
-    x = linear_axis("block", 0, max(longest, 2), whole=True)
+    x = linear_axis("block", -0.4, max(longest, 2), whole=True)
     wanted = {
         "residual_ratio": ("Size of F(x) against x", "ratio of norms"),
         "lesion_error": ("Test error without this block", _ERROR),
