@@ -18,10 +18,12 @@ from resgrid.artifacts import (
     BLOCKS_COLUMNS,
     CURVE_COLUMNS,
     GRADIENTS_COLUMNS,
+    PREPARED,
     RESPONSES_COLUMNS,
     CellPaths,
     Complexity,
     DatasetCard,
+    PreparedPaths,
     RunRecord,
     StageRecord,
     TestMetrics,
@@ -188,6 +190,7 @@ def write_study(
 ) -> Study:
     """Write a study; `RESGRID_STATE` is to be `root / "state"`."""
     study = Study(root, make_config(outcomes, data, sections), make_card(data).model_copy(update=card or {}))
+    study.card.write(PreparedPaths(root / PREPARED).card)
     for network, pairs in outcomes.items():
         for seed, (train_error, wrong) in enumerate(pairs):
             study.write_cell(Cell(network, seed), train_error, wrong)

@@ -17,6 +17,7 @@ from resgrid.artifacts import REPORTS, PreparedPaths, RunRecord
 from resgrid.cells import Cell
 from resgrid.config import PARAMS_FILE
 from resgrid.reporting.page import duration, most_confused, run_address
+from resgrid.reporting.results import NetworkResult
 
 if TYPE_CHECKING:
     from tests.reporting.conftest import MakeStudy
@@ -141,12 +142,13 @@ def test_a_network_of_which_one_seed_was_analysed_is_shown_with_it(make_study: M
     assert "resnet8-A-1/responses.csv" not in text
 
 
-def test_a_name_without_a_depth_has_a_place_in_every_figure_but_that_of_depths(make_study: MakeStudy) -> None:
-    outcomes = {"plain8": SOME, "resnet8-A": SOME}
-    study = make_study(outcomes, analyses=True)
-    results = study.results()
-    assert [network.kind for network in results.by_depth] == ["plain", "resnet-A"]
-    assert [network.plain_twin for network in results.by_depth] == [None, "plain8"]
+@pytest.mark.parametrize(
+    ("name", "kind", "plain_twin"),
+    [("plain20", "plain", None), ("resnet8-A", "resnet-A", "plain8"), ("resnet110-C", "resnet-C", "plain110")],
+)
+def test_a_kind_is_a_name_without_its_depth(name: str, kind: str, plain_twin: str | None) -> None:
+    network = NetworkResult(name, ())
+    assert (network.kind, network.plain_twin) == (kind, plain_twin)
 
 
 def test_links_inside_the_page_lead_somewhere(make_study: MakeStudy) -> None:

@@ -161,6 +161,16 @@ def test_every_line_of_an_analysis_is_the_mean_of_its_files(analysed: Study, pag
         assert shown == pytest.approx(means, rel=1e-3), line["data-source"]
 
 
+def test_every_marker_of_a_chart_is_the_mean_of_its_files(analysed: Study, page: str) -> None:
+    marks = [each for each in Numbers(page).found if each["tag"] == "g"]
+    assert len(marks) == 4 * 2 + 4 * 2 + 4  # by depth, by cost, whole networks beside their blocks
+    for mark in marks:
+        sources = expanded(mark["data-source"])
+        follow_one = follow if ".json#" in sources[0] else lambda root, source: follow_column(root, source)[0]
+        values = [follow_one(analysed.root, source) for source in sources]
+        assert float(mark["data-y"]) == pytest.approx(sum(values) / len(values), rel=1e-9)
+
+
 def test_the_curves_for_the_script_are_the_files(analysed: Study, page: str) -> None:
     text = re.search(r'<script type="application/json" id="curve-data">(.*?)</script>', page)
     assert text is not None

@@ -143,8 +143,16 @@ class Panel:
         path = self._path(np.asarray(xs, dtype=float), np.asarray(ys, dtype=float))
         self._drawn.append(Markup('<path class="through"{} d="{}"/>').format(_dash(look), path))
 
-    def mark(self, x: float, y: float, look: Look, network: str, says: str, reach: float | None = None) -> None:
-        """A network's marker, with what it says when pointed at; `reach`: of the bar up and down, in units of y."""
+    def mark(
+        self, x: float, y: float, look: Look, network: str, says: str, source: str, reach: float | None = None
+    ) -> None:
+        """A network's marker.
+
+        Args:
+            says: what it says when pointed at.
+            source: `<file>#<field>` of each cell whose mean `y` is.
+            reach: of the bar up and down, in units of y.
+        """
         bar = Markup("")
         if reach:
             ends = self._path(np.array([x, x]), np.array([y - reach, y + reach]))
@@ -152,9 +160,9 @@ class Panel:
         left, top = self._point(x, y)
         self._drawn.append(
             Markup(
-                '<g class="mark" data-network="{}"><title>{}</title>{}'
-                '<path class="{}" d="{}" transform="translate({} {})"/></g>'
-            ).format(network, says, bar, look.colour, _MARKERS[look.marker], left, top)
+                '<g class="mark" data-network="{}" data-y="{:.10g}" data-source="{}" data-how="mean">'
+                '<title>{}</title>{}<path class="{}" d="{}" transform="translate({} {})"/></g>'
+            ).format(network, y, source, says, bar, look.colour, _MARKERS[look.marker], left, top)
         )
 
     def dot(self, x: float, y: float, look: Look, network: str) -> None:

@@ -217,6 +217,7 @@ def _environment(autoescape: bool) -> Environment:
         "cell": _in_markdown_cell,
     }
     environment.globals |= {
+        "of_card": sources.of_card,
         "of_cell": sources.of_cell,
         "of_cells": sources.of_cells,
         "of_network": sources.of_network,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from resgrid.reporting.charts import Axis, Panel, heat_map, linear_axis, log_axis, place_axis
 from resgrid.reporting.looks import Look, kind_title
 from resgrid.reporting.results import Analysis, AnalysisName, Measure, NetworkResult, Results
-from resgrid.reporting.sources import folded, source
+from resgrid.reporting.sources import folded, measure_source, source
 
 Looks = Mapping[str, Look]
 
@@ -139,7 +139,7 @@ def errors_by_cost(results: Results, looks: Looks) -> Panels | None:
         for network, _ in costs:
             name = network.name
             says = f"{name}: {errors[name]:.2f} %, {prices[name]:,.0f} {words}"
-            panel.mark(prices[name], errors[name], looks[name], name, says)
+            panel.mark(prices[name], errors[name], looks[name], name, says, _errors_of(network, "test_error"))
             if name in best and len(best) <= _LABELLED_AT_MOST:
                 right = float(x.place(prices[name])) > 0.7
                 panel.label(prices[name], errors[name], name, "end" if right else "start", name)
@@ -242,7 +242,8 @@ def blocks(results: Results, looks: Looks) -> Panels | None:
             )  # fmt: skip
             if column == "lesion_error":
                 whole = float(analysis.table["intact_error"].mean())
-                panel.mark(0, whole, look, name, f"{name}, whole: {whole:.2f} %")
+                source_of_whole = _sources(analysis, "blocks.csv", "intact_error")
+                panel.mark(0, whole, look, name, f"{name}, whole: {whole:.2f} %", source_of_whole)
         panels.append(panel)
     return Panels(tuple(panels), tuple(network for network, _ in found))
 
@@ -284,7 +285,8 @@ def _kinds_by_depth(panel: Panel, results: Results, looks: Looks, measure: Measu
                 panel.dot(place - ASIDE / 2, value, look, network.name)
             about = "" if spread.deviation is None else f" ± {spread.deviation:.2f}"
             says = f"{network.name}: {spread.mean:.2f}{about} % (n = {spread.n})"
-            panel.mark(place, spread.mean, look, network.name, says, reach=spread.deviation)
+            origin = _errors_of(network, measure)
+            panel.mark(place, spread.mean, look, network.name, says, origin, reach=spread.deviation)
 
 
 def _with_depth(results: Results) -> dict[str, list[NetworkResult]]:
@@ -328,6 +330,10 @@ def _analysed(results: Results, name: AnalysisName) -> list[tuple[NetworkResult,
 
 def _sources(analysis: Analysis, file: str, field: str) -> str:
     return " ".join(folded(source(cell, file, field) for cell in analysis.cells))
+
+
+def _errors_of(network: NetworkResult, measure: Measure) -> str:
+    return " ".join(folded(measure_source(cell, measure) for cell in network.cells))
 
 
 def _rounded(value: float) -> float | None:

@@ -21,7 +21,7 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
-from resgrid.artifacts import RUNS, record_path
+from resgrid.artifacts import RUNS, DatasetCard, PreparedPaths, record_path
 from resgrid.reporting.ensembles import Ensemble
 from resgrid.reporting.results import CellResult, Measure, NetworkResult
 
@@ -107,6 +107,11 @@ def difference(first: NetworkResult, second: NetworkResult, measure: Measure) ->
 def of_file(cell: CellResult, file: str, field: str, value: float) -> Number:
     """A number that stands in one of a cell's files."""
     return Number("value", (value,), (source(cell, file, field),))
+
+
+def of_card(card: DatasetCard, split: str) -> Number:
+    """The images of a split."""
+    return Number("value", (card.counts[split],), (f"{PreparedPaths().card.as_posix()}#counts.{split}",))
 
 
 def of_record(cell: CellResult, stage: Literal["train", "evaluate"], field: str) -> Number | None:
