@@ -96,7 +96,7 @@ class Study:
         TrainMetrics(
             network=cell.network,
             seed=cell.seed,
-            parameters=1000 * parse_network(cell.network).depth,
+            parameters=1000 * (parse_network(cell.network).depth or 8),
             steps=560,
             epochs=15.0,
             train_loss=train_error / 40,
@@ -264,7 +264,7 @@ def make_curve(cell: Cell, train_error: float, val_error: float) -> pd.DataFrame
     """Falls from 90 % to the given errors, with noise that calms down."""
     steps = np.arange(28, 561, 28)
     fall = np.exp(-steps / 110)
-    noise = np.random.default_rng([parse_network(cell.network).depth, cell.seed]).normal(0, 1, (2, len(steps)))
+    noise = np.random.default_rng([parse_network(cell.network).depth or 8, cell.seed]).normal(0, 1, (2, len(steps)))
     ends = np.array([[train_error], [val_error]])
     train, val = np.clip(ends + (90 - ends) * fall + noise * (0.5 + 16 * fall), 0, 100)
     train[-1], val[-1] = train_error, val_error

@@ -22,7 +22,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from resgrid.reporting.looks import Look, kind_title, looks_of
-from resgrid.reporting.panels import ASIDE, BANDED_AT_MOST, top_of_curves
+from resgrid.reporting.panels import BANDED_AT_MOST, aside, top_of_curves
 from resgrid.reporting.results import Measure, NetworkResult, Results
 
 _STYLE = {
@@ -152,15 +152,16 @@ def _errors(axes: Axes, results: Results, looks: Mapping[str, Look], measure: Me
     groups = {kind: [each for each in group if each.depth is not None] for kind, group in results.by_kind.items()}
     groups = {kind: group for kind, group in groups.items() if group}
     for index, (kind, group) in enumerate(groups.items()):
-        aside = ASIDE * (index - (len(groups) - 1) / 2)
-        places = [results.depths.index(network.depth) + aside for network in group if network.depth is not None]
+        step = aside(len(groups))
+        middle = step * (index - (len(groups) - 1) / 2)
+        places = [results.depths.index(network.depth) + middle for network in group if network.depth is not None]
         first = looks[group[0].name]
         means = [network.errors[measure].mean for network in group]
         axes.plot(places, means, color="#777777", linewidth=1.1, linestyle=_linestyle(first))
         for place, network in zip(places, group, strict=True):
             spread, look = network.errors[measure], looks[network.name]
             if spread.n > 1:
-                beside = [place - ASIDE / 2] * spread.n
+                beside = [place - step / 2] * spread.n
                 axes.plot(beside, spread.values, ".", color=look.on_light, alpha=0.6, markersize=5.5, markeredgewidth=0)
             bars = {"yerr": spread.deviation or 0, "elinewidth": 1, "capsize": 3}
             axes.errorbar(place, spread.mean, color=look.on_light, marker=look.marker, markersize=5.5, **bars)

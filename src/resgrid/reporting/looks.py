@@ -23,9 +23,9 @@ _TITLES = {
     "resnet-B": "Residual, option B",
     "resnet-C": "Residual, option C",
 }
-# Dashes in units of the page's charts, and matplotlib's markers. Plain is dashed, the first other kind is solid.
-_PLAIN = ("5 3", "s")
-_OTHERS = (("", "o"), ("9 2 2 2", "^"), ("2 2", "D"), ("12 3", "v"), ("7 2 2 2 2 2", "P"), ("1 3", "X"))
+# Dashes in units of the page's charts, and matplotlib's markers.
+_STYLES = {"plain": ("5 3", "s"), "resnet-A": ("", "o"), "resnet-B": ("9 2 2 2", "^"), "resnet-C": ("2 2", "D")}
+_OTHER_STYLES = (("12 3", "v"), ("7 2 2 2 2 2", "P"), ("1 3", "X"), ("4 2 1 2", "^"), ("9 5", "D"), ("3 5", "o"))
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ def looks_of(results: Results) -> dict[str, Look]:
     """The look of each network, by name."""
     depths = results.depths
     light, dark = (_ramp(part, len(depths)) for part in (_ON_LIGHT, _ON_DARK))
-    others = [kind for kind in results.by_kind if kind != "plain"]
+    others = [kind for kind in results.by_kind if kind not in _STYLES]
     looks: dict[str, Look] = {}
     for kind, networks in results.by_kind.items():
-        dash, marker = _PLAIN if kind == "plain" else _OTHERS[others.index(kind) % len(_OTHERS)]
+        dash, marker = _STYLES.get(kind) or _OTHER_STYLES[others.index(kind) % len(_OTHER_STYLES)]
         for network in networks:
             index = None if network.depth is None else depths.index(network.depth)
             colours = _NO_DEPTH if index is None else (light[index], dark[index])

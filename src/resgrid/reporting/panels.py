@@ -21,7 +21,7 @@ Looks = Mapping[str, Look]
 
 _ERROR = "error (%)"
 _ALL = 100  # percent
-ASIDE = 0.13  # of the distance between two depths: twins stand beside each other, seeds beside their mean
+_ASIDE = 0.13  # of the distance between two depths: twins stand beside each other, seeds beside their mean
 BANDED_AT_MOST = 5  # more would cover each other
 _LABELLED_AT_MOST = 10
 _SHOWN_PERCENT = 0.5
@@ -273,16 +273,22 @@ def top_of_curves(results: Results) -> int:
     return min(unit * math.ceil(later / unit) or unit, _ALL)
 
 
+def aside(kinds: int) -> float:
+    """Distance between the markers of two kinds at one depth, in distances of two depths."""
+    return min(_ASIDE, 0.7 / kinds)
+
+
 def _kinds_by_depth(panel: Panel, results: Results, looks: Looks, measure: Measure) -> None:
     groups = _with_depth(results)
     for index, group in enumerate(groups.values()):
-        aside = ASIDE * (index - (len(groups) - 1) / 2)
-        places = [results.depths.index(network.depth) + aside for network in group if network.depth is not None]
+        step = aside(len(groups))
+        middle = step * (index - (len(groups) - 1) / 2)
+        places = [results.depths.index(network.depth) + middle for network in group if network.depth is not None]
         panel.connect(places, [network.errors[measure].mean for network in group], looks[group[0].name])
         for place, network in zip(places, group, strict=True):
             spread, look = network.errors[measure], looks[network.name]
             for value in spread.values if spread.n > 1 else ():
-                panel.dot(place - ASIDE / 2, value, look, network.name)
+                panel.dot(place - step / 2, value, look, network.name)
             about = "" if spread.deviation is None else f" ± {spread.deviation:.2f}"
             says = f"{network.name}: {spread.mean:.2f}{about} % (n = {spread.n})"
             origin = _errors_of(network, measure)

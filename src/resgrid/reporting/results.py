@@ -40,6 +40,9 @@ from resgrid.reporting.statistics import Difference, Spread, paired_difference
 
 Measure = Literal["train_error", "val_error", "test_error", "selected_val_error", "selected_test_error"]
 AnalysisName = Literal["responses", "gradients", "blocks"]
+# The kinds of the paper's CIFAR-10 networks, in the order of its tables.
+PAPER_KINDS = ("plain", "resnet-A", "resnet-B", "resnet-C")
+
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
 # Both are shares of the same images, so they differ by rounding only.
@@ -218,13 +221,17 @@ class Results:
     @property
     def by_depth(self) -> list[NetworkResult]:
         """Each plain network followed by its residual twins and others of its depth; those without a depth last."""
-        return sorted(self.networks, key=lambda result: (result.depth or math.inf, result.kind != "plain", result.kind))
+        return sorted(self.networks, key=lambda result: (result.depth or math.inf, *_rank(result.kind)))
 
     @property
     def by_kind(self) -> dict[str, list[NetworkResult]]:
-        """By kind, plain first, then in the alphabet's order; each from shallow to deep."""
-        kinds = sorted({network.kind for network in self.networks}, key=lambda kind: (kind != "plain", kind))
+        """By kind: those of the paper first, then in the alphabet's order; each from shallow to deep."""
+        kinds = sorted({network.kind for network in self.networks}, key=_rank)
         return {kind: [result for result in self.by_depth if result.kind == kind] for kind in kinds}
+
+
+def _rank(kind: str) -> tuple[int, str]:
+    return PAPER_KINDS.index(kind) if kind in PAPER_KINDS else len(PAPER_KINDS), kind
 
 
 def read_card(prepared: Path = PREPARED) -> DatasetCard:
