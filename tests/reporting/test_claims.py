@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -221,6 +222,28 @@ def test_an_undecided_sentence_says_how_many_seeds_would_tell() -> None:
     sentence = verdicts(grid)["shortcuts-help-56"].sentence
     assert sentence.startswith(f"From plain56 to resnet56-A the test error changes by {points(contrast)} points (95 % ")
     assert sentence.endswith(f"which doesn't decide; at this spread about {needed} seeds would.")
+
+
+def test_equal_networks_show_no_difference() -> None:
+    grid = Maker(0, noise=0).grid({"plain56": Truth(9, 9), "resnet56-A": Truth(9, 9), "resnet56-B": Truth(9, 9)}, 5)
+    found = verdicts(grid)
+    assert found["shortcuts-help-56"].sentence == (
+        "From plain56 to resnet56-A the test error changes by "
+        "+0.00 points (95 % interval +0.00 to +0.00; 5 seeds): no difference shows."
+    )
+    assert found["options-alike"].answer == "reproduced"
+
+
+def test_an_effect_that_the_adjustment_takes_back_is_said_so() -> None:
+    """One of many comparisons is below 5 % by itself, so its interval excludes zero, and yet it doesn't decide."""
+    sentences: list[str] = []
+    maker = Maker(0)
+    while not sentences:
+        found = verdicts(maker.grid(NULL, 3))
+        open_ones = [found[key] for key in found if found[key].answer == "inconclusive"]
+        sentences = [verdict.sentence for verdict in open_ones if "once it is adjusted" in verdict.sentence]
+    low, high = re.findall(r"interval ([^ ]+) to ([^;]+);", sentences[0])[0]
+    assert low[0] == high[0]  # the sign
 
 
 # Convergence.

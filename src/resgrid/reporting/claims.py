@@ -60,7 +60,7 @@ HEALTHY_GRADIENT = 100.0
 
 _TINY = 1e-30
 _LARGE = 1e30
-_FAMILY = re.compile(r"(plain|resnet)[0-9]+")
+_GROWING = re.compile(r"(?:plain|resnet)(?P<depth>[0-9]+)")
 
 
 def judge(results: Results, ensembles: Sequence[Ensemble] = ()) -> list[Verdict]:
@@ -119,9 +119,10 @@ def _kinships(results: Results) -> list[_Kinship]:
     kinships = {"": _Kinship("", {}, {})}
     for result in results.by_depth:
         family, *modifiers = result.name.split("-")
-        if not _FAMILY.fullmatch(family):
+        growing = _GROWING.fullmatch(family)
+        if growing is None:
             continue
-        shortcut, depth = result.network.shortcut, result.network.depth
+        shortcut, depth = result.network.shortcut, int(growing["depth"])
         modifier = "-".join(word for word in modifiers if word != shortcut)
         kin = kinships.setdefault(modifier, _Kinship(modifier, {}, {}))
         (kin.plain if shortcut == "none" else kin.residual.setdefault(shortcut, {}))[depth] = result
@@ -243,10 +244,8 @@ def _gradients_are_healthy(kin: _Kinship) -> list[Verdict]:
     answer, decisive = all_within(math.log(HEALTHY_GRADIENT), contrasts)
     extreme = max(decisive, key=lambda contrast: abs(contrast.difference.mean))
     name = extreme.first.removeprefix("last layers of ")
-    sentence = (
-        f"In {name}, the furthest from even, the gradient's norm in the first layers is {extreme.text} that in the "
-    )
-    sentence += f"last, which {_HEALTHY[answer]} between 1/{HEALTHY_GRADIENT:g} and {HEALTHY_GRADIENT:g} times."
+    sentence = f"In {name}, the furthest from even, the gradient's norm in the first layers is {extreme.text} that in "
+    sentence += f"the last, which {_HEALTHY[answer]} between 1/{HEALTHY_GRADIENT:g} and {HEALTHY_GRADIENT:g} times."
     rows = [contrast.evidence(None) for contrast in contrasts]
     return [kin.verdict(key, title, source, answer, sentence, rows)]
 
@@ -561,10 +560,9 @@ def _ensembles_win(ensembles: Sequence[Ensemble]) -> list[Verdict]:
         answer = "contradicted"
     else:
         answer = "inconclusive"
-    over = f"Over {len(ensembles)} ensembles, the" if len(ensembles) > 1 else f"The ensemble {ensembles[0].name}'s"
-    sentence = (
-        f"{over} test error differs from that of the best member by {estimate(best.mean, best.interval, 'points')}, "
-    )
+    whose = f"{len(ensembles)} ensembles, on average," if len(ensembles) > 1 else f"the ensemble {ensembles[0].name}"
+    sentence = f"The test error of {whose} differs from that of the best member by "
+    sentence += f"{estimate(best.mean, best.interval, 'points')}, "
     sentence += f"and from that of the average one by {estimate(average.mean, average.interval, 'points')}"
     sentence += "." if answer != "inconclusive" else "; the test images don't decide."
     levels = [

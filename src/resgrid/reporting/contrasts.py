@@ -158,7 +158,9 @@ def undecided(contrast: Contrast, others: int = 0) -> str:
     if difference.p < ALPHA:
         return f"{subject}, which doesn't decide{nor} once it is adjusted for all the comparisons of this claim."
     needed = seeds_needed(difference.mean, deviation)
-    if needed is None or needed > _MOST_SEEDS:
+    if needed is None:
+        return f"{subject}: no difference shows."
+    if needed > _MOST_SEEDS:
         return f"{subject}, which doesn't decide{nor}; an effect so small takes more than {_MOST_SEEDS:,} seeds."
     return f"{subject}, which doesn't decide{nor}; at this spread about {needed:,} seeds would."
 

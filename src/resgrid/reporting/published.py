@@ -123,10 +123,10 @@ REPRODUCTIONS = (
     Published(7.14, "7.14", _GCR, "resnet44-A", unlike=_NESTEROV),
     Published(6.94, "6.94", _GCR, "resnet56-A", unlike=_NESTEROV),
     Published(6.73, "6.73", _GCR, "resnet110-A", unlike=_NESTEROV),
-    Published(8.34, "8.34", _GCR, "resnet20-A, batch norm after the addition", unlike=_NESTEROV),
+    Published(8.34, "8.34", _GCR, "resnet20-A-addnorm", unlike=_NESTEROV),
     Published(8.62, "8.62", _GCR, "resnet20-A, no ReLU after the addition", unlike=_NESTEROV),
     Published(6.97, "6.97", _GCR, "resnet110-A", unlike=f"{_NESTEROV}; another run of it"),
-    Published(13.56, "13.56", _GCR, "resnet110-A, batch norm after the addition", unlike=_NESTEROV),
+    Published(13.56, "13.56", _GCR, "resnet110-A-addnorm", unlike=_NESTEROV),
     Published(6.32, "6.32", _GCR, "resnet110-A, no ReLU after the addition", unlike=_NESTEROV),
 )
 
