@@ -28,7 +28,7 @@ SPLITS = ("train", "val", "test")
 CURVE_COLUMNS = ("step", "epoch", "lr", "train/loss", "train/error", "val/loss", "val/error")
 RESPONSES_COLUMNS = ("index", "layer", "std")
 GRADIENTS_COLUMNS = ("step", "index", "layer", "gradient_norm", "update_ratio")
-BLOCKS_COLUMNS = ("index", "block", "residual_ratio", "lesion_error")
+BLOCKS_COLUMNS = ("index", "block", "residual_ratio", "lesion_error", "intact_error")
 
 
 def state_folder() -> Path:

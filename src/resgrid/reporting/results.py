@@ -39,6 +39,10 @@ from resgrid.config import Config
 from resgrid.reporting.statistics import Difference, Spread, paired_difference
 
 Measure = Literal["train_error", "val_error", "test_error", "selected_val_error", "selected_test_error"]
+AnalysisName = Literal["responses", "gradients", "blocks"]
+# The kinds of the paper's CIFAR-10 networks, in the order of its tables.
+PAPER_KINDS = ("plain", "resnet-A", "resnet-B", "resnet-C")
+
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
 # Both are shares of the same images, so they differ by rounding only.
@@ -90,6 +94,19 @@ class CellResult:
 
 
 @dataclass(frozen=True)
+class Analysis:
+    """One analysis of a network, over the seeds that have it.
+
+    Attributes:
+        cells: those that have its file.
+        table: the file's columns, numbers averaged over these cells, row by row.
+    """
+
+    cells: tuple[CellResult, ...]
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class NetworkResult:
     """One network with all its seeds."""
 
@@ -101,8 +118,32 @@ class NetworkResult:
         return parse_network(self.name)
 
     @property
+    def depth(self) -> int | None:
+        """Weighted layers; None where the name doesn't say them."""
+        return self.network.depth
+
+    @property
+    def kind(self) -> str:
+        """What networks that differ in depth alone have in common: the name without the depth (`plain`, `resnet-A`)."""
+        return self.name if self.depth is None else self.name.replace(str(self.depth), "", 1)
+
+    @property
+    def plain_twin(self) -> str | None:
+        """The name of the same network without shortcuts; None for a network that isn't residual."""
+        if not self.name.startswith("resnet"):
+            return None
+        return "-".join(
+            part for part in self.name.replace("resnet", "plain", 1).split("-") if part not in ("A", "B", "C")
+        )
+
+    @property
     def parameters(self) -> int:
         return self.cells[0].train.parameters
+
+    @property
+    def complexity(self) -> Complexity | None:
+        """It is the same for every seed."""
+        return next((cell.complexity for cell in self.cells if cell.complexity is not None), None)
 
     @cached_property
     def errors(self) -> dict[Measure, Spread]:
@@ -116,7 +157,27 @@ class NetworkResult:
 
     def curves(self, column: str) -> pd.DataFrame:
         """A column of `curve.csv` by step (rows) and seed (columns)."""
-        return pd.concat({cell.cell.seed: cell.curve.set_index("step")[column] for cell in self.cells}, axis=1)
+        return pd.DataFrame(
+            {cell.cell.seed: pd.Series(cell.curve[column].array, index=cell.curve["step"]) for cell in self.cells}
+        )
+
+    def analysis(self, name: AnalysisName) -> Analysis | None:
+        """The mean over the seeds; None where no seed has the file.
+
+        Raises:
+            ResultsError: the seeds' files are of different layers or blocks.
+        """
+        cells = tuple(cell for cell in self.cells if getattr(cell, name) is not None)
+        if not cells:
+            return None
+        tables: list[pd.DataFrame] = [getattr(cell, name) for cell in cells]
+        first, *others = tables
+        labels = first.select_dtypes(exclude="float")
+        if any(not labels.equals(other[labels.columns]) for other in others):
+            raise ResultsError(f"{self.name}: the seeds' {name}.csv name different layers; `dvc repro` makes them anew")
+        numbers = [table.select_dtypes("float") for table in tables]
+        mean = sum(numbers[1:], numbers[0]) / len(numbers)
+        return Analysis(cells, first.assign(**{str(column): mean[column] for column in mean}))
 
 
 @dataclass(frozen=True)
@@ -154,26 +215,23 @@ class Results:
 
     @property
     def depths(self) -> list[int]:
-        return sorted({network.network.depth for network in self.networks})
+        """Those that occur; a network whose name says no depth has none."""
+        return sorted({network.depth for network in self.networks if network.depth is not None})
 
     @property
     def by_depth(self) -> list[NetworkResult]:
-        """Each plain network followed by its residual twins."""
-        return sorted(
-            self.networks, key=lambda result: (result.network.depth, _SHORTCUT_ORDER.index(result.network.shortcut))
-        )
+        """Each plain network followed by its residual twins and others of its depth; those without a depth last."""
+        return sorted(self.networks, key=lambda result: (result.depth or math.inf, *_rank(result.kind)))
 
     @property
-    def by_shortcut(self) -> dict[str, list[NetworkResult]]:
-        """By shortcut option (`none`, A, B, C; those that occur), each from shallow to deep."""
-        groups = {
-            shortcut: [result for result in self.by_depth if result.network.shortcut == shortcut]
-            for shortcut in _SHORTCUT_ORDER
-        }
-        return {shortcut: group for shortcut, group in groups.items() if group}
+    def by_kind(self) -> dict[str, list[NetworkResult]]:
+        """By kind: those of the paper first, then in the alphabet's order; each from shallow to deep."""
+        kinds = sorted({network.kind for network in self.networks}, key=_rank)
+        return {kind: [result for result in self.by_depth if result.kind == kind] for kind in kinds}
 
 
-_SHORTCUT_ORDER = ("none", "A", "B", "C")
+def _rank(kind: str) -> tuple[int, str]:
+    return PAPER_KINDS.index(kind) if kind in PAPER_KINDS else len(PAPER_KINDS), kind
 
 
 def read_card(prepared: Path = PREPARED) -> DatasetCard:
