@@ -39,6 +39,7 @@ def test_the_cifar_family_has_the_paper_s_counts(
     assert sum(layer.parameters for layer in cost.layers) == parameters
 
 
+@pytest.mark.slow
 def test_the_deepest_network_is_counted_in_seconds() -> None:
     cost = count_network("resnet1202-A", CIFAR, 10)
     assert (cost.depth, cost.parameters, cost.multiply_adds) == (1202, 19_421_274, 2_829_238_912)

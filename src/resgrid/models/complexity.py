@@ -71,6 +71,16 @@ class NetworkCost:
     parts: dict[str, int]
     layers: tuple[Layer, ...]
 
+    def totals(self) -> dict[str, int]:
+        """The numbers of the whole network, by name."""
+        return {
+            "depth": self.depth,
+            "parameters": self.parameters,
+            "multiply_adds": self.multiply_adds,
+            "activation_bytes": self.activation_bytes,
+            "receptive_field": self.receptive_field,
+        }
+
 
 def count_network(name: str, image: tuple[int, int, int], num_classes: int) -> NetworkCost:
     """Count the network that `name` says.
