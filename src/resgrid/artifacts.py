@@ -154,14 +154,15 @@ class Complexity(_Record):
         parameters: trainable weights.
         multiply_adds: of convolutions and linear layers, as the paper counts them.
         activation_bytes: outputs of all layers, in fp32, that a training step keeps for the backward pass.
-        receptive_field: of one output position of the last convolution, in pixels of the input; may exceed the image.
+        receptive_field: of one output position of the last convolution, in pixels of the input; may exceed the image,
+            and None where it isn't known (behind attention).
     """
 
     depth: int
     parameters: int
     multiply_adds: int
     activation_bytes: int
-    receptive_field: int
+    receptive_field: int | None
 
 
 class StageRecord(_Record):

@@ -120,7 +120,7 @@ def costs_table(costs: dict[str, NetworkCost], image: ImageSize) -> Table:
             f"{cost.parameters:,}",
             f"{cost.multiply_adds:,}",
             bytes_text(cost.activation_bytes),
-            f"{cost.receptive_field}×{cost.receptive_field}",
+            "" if cost.receptive_field is None else f"{cost.receptive_field}×{cost.receptive_field}",
             parts,
         )
     return table

@@ -18,8 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from resgrid.models.build import build_network, count_parameters
 
-BYTES_OF_FP32 = 4
 POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+# Products of two tensors that both come from the image.
+ATTENTION = ("matmul", "__matmul__", "bmm", "scaled_dot_product_attention", "multi_head_attention_forward")
+# They change a map's shape, but not what its positions see.
+SEEING_THE_SAME = ("pad", "permute", "linear")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Layer:
         parameters: of its own.
         multiply_adds: for one image.
         receptive_field: height and width of what one output position sees, in pixels of the input, as if the image
-            went on without end; None behind the last map (linear layers see everything).
+            went on without end; None behind the last map (linear layers see everything) and behind what is no
+            window, such as attention.
     """
 
     path: str
@@ -54,11 +58,12 @@ class NetworkCost:
         depth: weighted layers on the longest path, as the paper counts them. A projection never lies on it: the block
             that it bridges is longer.
         parameters: trainable weights, those of batch norm included.
-        multiply_adds: of convolutions (projections too) and linear layers, as the paper counts them.
+        multiply_adds: of convolutions (projections too) and linear layers, as the paper counts them; in transformers
+            of attention as well.
         activation_bytes: what autograd keeps for the backward pass of each image in a batch, in fp32: the image, and
             the outputs that a gradient needs. What operations in place overwrite is not kept, and not counted.
         receptive_field: of one output position of the last convolution (with branches: of the widest), its longer
-            side, in pixels of the input; it may exceed the image.
+            side, in pixels of the input; it may exceed the image. None where it isn't known.
         parts: parameters by part: stem, stages, head; for networks that name no stages, by top-level module.
         layers: in the order of computation.
     """
@@ -67,11 +72,11 @@ class NetworkCost:
     parameters: int
     multiply_adds: int
     activation_bytes: int
-    receptive_field: int
+    receptive_field: int | None
     parts: dict[str, int]
     layers: tuple[Layer, ...]
 
-    def totals(self) -> dict[str, int]:
+    def totals(self) -> dict[str, int | None]:
         """The numbers of the whole network, by name."""
         return {
             "depth": self.depth,
@@ -92,40 +97,39 @@ def count_network(name: str, image: tuple[int, int, int], num_classes: int) -> N
     Raises:
         ValueError: the name means no network, or the network can't take such an image.
     """
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            network = build_network(name, num_classes, image[0])
+    except NotImplementedError:  # RegNet computes its widths with tensors, which needs their values
         network = build_network(name, num_classes, image[0])
     try:
         return count(network, image)
-    except (RuntimeError, ValueError) as error:
+    except RuntimeError as error:
         size = "×".join(map(str, image))
         raise ValueError(f"{name} can't be counted for images of {size}: {str(error).splitlines()[0]}") from error
 
 
 def count(network: nn.Module, image: tuple[int, int, int]) -> NetworkCost:
-    """Count any network made of convolutions, pooling, linear layers and what works on each position alone.
+    """Count any network.
 
     Args:
         network: from images (N, C, H, W) to logits; it is left as it is.
         image: channels, height, width.
 
     Raises:
-        ValueError: the network resizes a map by an operation whose receptive field isn't known here, or has no
-            convolution.
         RuntimeError: the image is too small for the network.
     """
     network = copy.deepcopy(network).to("meta")
-    layers = _count_layers(network.eval(), image)
-    fields = [max(layer.receptive_field) for layer in layers if layer.receptive_field and "Conv" in layer.kind]
-    if not fields:
-        raise ValueError(f"{type(network).__name__} has no convolution")
+    layers, multiply_adds = _count_layers(network.eval(), image)
+    fields = [layer.receptive_field for layer in layers if layer.kind == "Conv2d"]
     # The batch's own constants (batch norm's statistics) drop out of the difference of two batches.
     kept = [_kept_bytes(network.train(), batch, image) for batch in (2, 3)]
     return NetworkCost(
         depth=max(layer.depth for layer in layers),
         parameters=count_parameters(network),
-        multiply_adds=sum(layer.multiply_adds for layer in layers),
+        multiply_adds=multiply_adds,
         activation_bytes=kept[1] - kept[0],
-        receptive_field=max(fields),
+        receptive_field=None if None in fields else max((max(field) for field in fields if field), default=None),
         parts=count_parts(network),
         layers=layers,
     )
@@ -150,16 +154,16 @@ def count_parts(network: nn.Module) -> dict[str, int]:
     return parts
 
 
-def _count_layers(network: nn.Module, image: tuple[int, int, int]) -> tuple[Layer, ...]:
-    """One image through the network in evaluation mode, on shapes alone."""
+def _count_layers(network: nn.Module, image: tuple[int, int, int]) -> tuple[tuple[Layer, ...], int]:
+    """One image through the network in evaluation mode, on shapes alone: the layers, and all multiply-adds."""
     x = torch.empty(1, *image, device="meta")
     tracer, flops = _PathTracer(x), FlopCounterMode(display=False)
     seen: list[tuple[str, nn.Module, tuple[int, ...], _Path]] = []
 
     def note(path: str) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, _inputs: object, output: object) -> None:
-            if isinstance(output, Tensor):
-                seen.append((path, module, tuple(output.shape[1:]), tracer.path_to(output)))
+            for tensor in list(_tensors(output))[:1]:  # attention gives its weights as well
+                seen.append((path, module, tuple(tensor.shape[1:]), tracer.path_to(tensor)))
 
         return hook
 
@@ -173,19 +177,29 @@ def _count_layers(network: nn.Module, image: tuple[int, int, int]) -> tuple[Laye
         stack.enter_context(tracer)
         network(x)
     root, counts = type(network).__name__, flops.get_flop_counts()
-    return tuple(
+
+    def multiply_adds(path: str) -> int:
+        return sum(counts.get(f"{root}.{path}", {}).values()) // 2  # two operations make one
+
+    def own_multiply_adds(path: str, module: nn.Module) -> int:
+        if isinstance(module, POOLING):  # an average may be computed as a product of matrices
+            return 0
+        return multiply_adds(path) - sum(multiply_adds(f"{path}.{name}") for name, _ in module.named_children())
+
+    layers = tuple(
         Layer(
             path=path,
             kind=type(module).__name__,
             output=shape,
             depth=trace.depth,
             parameters=sum(p.numel() for p in module.parameters(recurse=False) if p.requires_grad),
-            # Two operations make one multiply-add.
-            multiply_adds=sum(counts.get(f"{root}.{path}", {}).values()) // 2,
-            receptive_field=trace.field if len(shape) == 3 else None,
+            multiply_adds=own_multiply_adds(path, module),
+            receptive_field=trace.seen() if len(shape) == 3 else None,
         )
         for path, module, shape, trace in seen
     )
+    averaging = sum(multiply_adds(path) for path, module in network.named_modules() if isinstance(module, POOLING))
+    return layers, sum(counts["Global"].values()) // 2 - averaging
 
 
 def _kept_bytes(network: nn.Module, batch: int, image: tuple[int, int, int]) -> int:
@@ -209,21 +223,39 @@ class _Path:
 
     Attributes:
         depth: weighted layers on the longest way to it.
-        field: height and width that one position sees, in pixels of the input.
-        jump: pixels of the input between two positions next to each other, downwards and sideways.
+        field: height and width that one position sees, in pixels of the input; None where it isn't known.
+        jump: pixels of the input between two positions next to each other, downwards and sideways; a fraction where
+            the network enlarges its input.
     """
 
     depth: int
-    field: tuple[int, int]
+    field: tuple[float, float] | None
     jump: tuple[float, float]
 
-    def through(self, kernel: Sequence[int], stride: Sequence[float], layers: int = 0) -> _Path:
-        """Behind a window that slides over the map."""
-        return _Path(
-            self.depth + layers,
-            (self.field[0] + int((kernel[0] - 1) * self.jump[0]), self.field[1] + int((kernel[1] - 1) * self.jump[1])),
-            (self.jump[0] * stride[0], self.jump[1] * stride[1]),
+    def through(self, window: _Window | None, layers: int) -> _Path:
+        """Behind weighted layers, and a window that slides over the map (None: something else)."""
+        if window is None or self.field is None:
+            return _Path(self.depth + layers, None, self.jump)
+        rows, columns = (
+            field + (size - 1) * jump for field, size, jump in zip(self.field, window.size, self.jump, strict=True)
         )
+        jump = (self.jump[0] * window.stride[0], self.jump[1] * window.stride[1])
+        return _Path(self.depth + layers, (rows, columns), jump)
+
+    def seen(self) -> tuple[int, int] | None:
+        return None if self.field is None else (math.ceil(self.field[0]), math.ceil(self.field[1]))
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Rows and columns of a window that slides over a map, and by how many it moves for the next output position."""
+
+    size: Sequence[int]
+    stride: Sequence[float]
+
+
+_START = _Path(0, (1, 1), (1, 1))
+_EACH_POSITION_ALONE = _Window((1, 1), (1, 1))
 
 
 class _PathTracer(TorchFunctionMode):
@@ -233,10 +265,11 @@ class _PathTracer(TorchFunctionMode):
     def __init__(self, image: Tensor) -> None:
         super().__init__()
         # With the tensors themselves: an id is a tensor's own as long as it lives.
-        self._paths: dict[int, tuple[Tensor, _Path]] = {id(image): (image, _Path(0, (1, 1), (1, 1)))}
+        self._paths: dict[int, tuple[Tensor, _Path]] = {id(image): (image, _START)}
 
     def path_to(self, tensor: Tensor) -> _Path:
-        return self._paths[id(tensor)][1]
+        """Of what comes from weights alone, such as a table of positions: the path of an input."""
+        return self._paths.get(id(tensor), (tensor, _START))[1]
 
     def __torch_function__(
         self,
@@ -256,15 +289,18 @@ class _PathTracer(TorchFunctionMode):
     def _path(
         self, name: str, sources: list[Tensor], output: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> _Path:
-        kernel, stride = _window(name, sources, output, args, kwargs)
-        return self._widest(sources).through(kernel, stride, layers=1 if name in ("conv2d", "linear") else 0)
+        window = _window(name, sources, output, args, kwargs)
+        return self._widest(sources).through(window, layers=1 if name in ("conv2d", "linear") else 0)
 
     def _widest(self, sources: list[Tensor]) -> _Path:
         """Where ways join: the longest one, and the widest view."""
         paths = [self.path_to(source) for source in sources]
+        fields = [path.field for path in paths if path.field is not None]
         return _Path(
             max(path.depth for path in paths),
-            (max(path.field[0] for path in paths), max(path.field[1] for path in paths)),
+            (max(rows for rows, _ in fields), max(columns for _, columns in fields))
+            if len(fields) == len(paths)
+            else None,
             # A global average that scales a map (squeeze and excitation) doesn't change how the map's positions lie.
             (min(path.jump[0] for path in paths), min(path.jump[1] for path in paths)),
         )
@@ -272,28 +308,35 @@ class _PathTracer(TorchFunctionMode):
 
 def _window(
     name: str, sources: list[Tensor], output: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Sequence[int], Sequence[float]]:
-    """Which window a function slides over its input's map: its size and its stride."""
+) -> _Window | None:
+    """The window through which an output position of a function sees its input; None where it is no window."""
     if name == "conv2d":
         weight, stride, dilation = (_argument(args, kwargs, *place) for place in CONVOLUTION)
         spread = [(size - 1) * step + 1 for size, step in zip(weight.shape[2:], _pair(dilation), strict=True)]
-        return spread, _pair(stride)
+        return _Window(spread, _pair(stride))
     if name in ("max_pool2d", "avg_pool2d"):
-        kernel, stride = _argument(args, kwargs, 1, "kernel_size", None), _argument(args, kwargs, 2, "stride", None)
-        return _pair(kernel), _pair(stride or kernel)
+        size, stride = _argument(args, kwargs, 1, "kernel_size", None), _argument(args, kwargs, 2, "stride", None)
+        return _Window(_pair(size), _pair(stride or size))
+    if name in ATTENTION and len(sources) > 1:
+        return None
     before, after = sources[0].shape[2:], output.shape[2:]
     of_maps = output.ndim == 4 and sources[0].ndim == 4
-    if not of_maps or name == "pad" or any(source.shape[2:] == after for source in sources):
-        return (1, 1), (1, 1)
-    if name.startswith("adaptive_") or after == (1, 1):
+    if not of_maps or name in SEEING_THE_SAME or any(source.shape[2:] == after for source in sources):
+        return _EACH_POSITION_ALONE
+    return _resizing_window(name, before, after, args)
+
+
+def _resizing_window(name: str, before: Sequence[int], after: Sequence[int], args: tuple[Any, ...]) -> _Window | None:
+    """Of functions that give a map of another size."""
+    shares = [old / new for old, new in zip(before, after, strict=True)]
+    if name.startswith("adaptive_") or name in ("matmul", "__matmul__") or tuple(after) == (1, 1):
         # Position i pools from floor(i × before / after) to ceil((i + 1) × before / after).
-        shares = [old / new for old, new in zip(before, after, strict=True)]
-        return [math.ceil(share) for share in shares], shares
+        return _Window([math.ceil(share) for share in shares], shares)
+    if name == "interpolate":
+        return _Window((2, 2), shares)
     if name == "__getitem__" and len(args[1]) == 4:
-        return (1, 1), [index.step or 1 for index in args[1][2:]]
-    raise ValueError(
-        f"{name!r} takes a map of {tuple(before)} to {tuple(after)}, and what a position of it sees isn't known here"
-    )
+        return _Window((1, 1), [index.step or 1 for index in args[1][2:]])
+    return None
 
 
 # Of `torch.conv2d`: place, name and default of weight, stride and dilation.
