@@ -31,8 +31,9 @@ def load_weights(network: nn.Module, path: Path | str) -> None:
     Understood are state dicts of plain tensors, also inside `{"state_dict": …}`, `{"model": …}` and the like, with
     prefixes such as `module.`, in the key style of torchvision's ResNets and of the usual CIFAR ResNets
     (`conv1, bn1, layer1.0.conv1, …, linear`), in which projections are called `shortcut` or `downsample` and the last
-    layer `linear` or `fc`. Auxiliary heads that the network doesn't have are left out. Option A here pads half of the zero channels before and half after the old ones, as these
-    do; for weights of a network that pads otherwise the keys fit, but not the function.
+    layer `linear` or `fc`. Auxiliary heads that the network doesn't have are left out. Option A here pads half of the
+    zero channels before and half after the old ones, as these do; for weights of a network that pads otherwise the
+    keys fit, but not the function.
 
     Args:
         network: of the same form; it is changed in place, and keeps its mode and its device.
