@@ -166,7 +166,7 @@ def _write_file(trained: Trained, suffix: str, write: Writer, run: Runner) -> Pa
 
 def _log_to_mlflow(trained: Trained, register_as: str | None) -> str:
     """Log the model to the run of the training, and check what MLflow loads again."""
-    from resgrid.tracking.models import log_model, predict  # mlflow takes two seconds to import
+    from resgrid.tracking.models import load_model, log_model  # mlflow takes two seconds to import
 
     record = record_path(trained.cell, trained.fingerprint)
     run_id = RunRecord.read(record).run_id if record.exists() else None
@@ -177,7 +177,7 @@ def _log_to_mlflow(trained: Trained, register_as: str | None) -> str:
         )
     requirements = [f"torch=={version('torch').partition('+')[0]}", f"numpy=={version('numpy')}"]
     place = log_model(run_id, trained.model, trained.images[:2], trained.logits[:2], requirements, register_as)
-    _check(trained, place, lambda images: predict(place, images))
+    _check(trained, place, load_model(place))
     return place
 
 

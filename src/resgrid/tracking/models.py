@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 from torch import nn
@@ -71,7 +72,7 @@ def log_model(
     return info.model_uri
 
 
-def predict(model_uri: str, images: np.ndarray) -> np.ndarray:
-    """What MLflow's own loader computes: uint8 (N, C, H, W) to float32 (N, classes)."""
+def load_model(model_uri: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The model as MLflow's own loader gives it: from uint8 (N, C, H, W) to float32 (N, classes)."""
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # it compares versions, which are those that logged
-    return mlflow.pyfunc.load_model(model_uri).predict(images)
+    return mlflow.pyfunc.load_model(model_uri).predict
