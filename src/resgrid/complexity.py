@@ -7,9 +7,8 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Literal
 
-import torch
-import torchvision
 from rich.table import Table
 from torch import nn
 
@@ -25,7 +24,9 @@ class PaperNumber:
     """A number that the paper prints of a network: `value` × `unit`, with as many `digits` behind the point."""
 
     network: str
-    quantity: str
+    image: ImageSize
+    classes: int
+    quantity: Literal["parameters", "multiply-adds"]
     value: float
     digits: int
     unit: float
@@ -33,16 +34,17 @@ class PaperNumber:
 
 
 # Of "Deep Residual Learning for Image Recognition", arXiv 1512.03385.
-PAPER_NUMBERS = tuple(
-    PaperNumber(f"resnet{depth}-A", "parameters", value, digits, 1e6, "Table 6")
-    for depth, value, digits in (
-        (20, 0.27, 2),
-        (32, 0.46, 2),
-        (44, 0.66, 2),
-        (56, 0.85, 2),
-        (110, 1.7, 1),
-        (1202, 19.4, 1),
-    )
+_TABLE_1 = (("18", "A", 1.8), ("34", "A", 3.6), ("50", "B", 3.8), ("101", "B", 7.6), ("152", "B", 11.3))
+_TABLE_6 = ((20, 0.27, 2), (32, 0.46, 2), (44, 0.66, 2), (56, 0.85, 2), (110, 1.7, 1), (1202, 19.4, 1))
+PAPER_NUMBERS = (
+    *(
+        PaperNumber(f"resnet{depth}-imagenet-{option}", (3, 224, 224), 1000, "multiply-adds", value, 1, 1e9, "Table 1")
+        for depth, option, value in _TABLE_1
+    ),
+    *(
+        PaperNumber(f"resnet{depth}-A", (3, 32, 32), 10, "parameters", value, digits, 1e6, "Table 6")
+        for depth, value, digits in _TABLE_6
+    ),
 )
 
 
@@ -164,7 +166,7 @@ def paper_table() -> Table:
 
 def paper_quantity(number: PaperNumber) -> int:
     """Our exact count of what the paper prints."""
-    cost = count_network(number.network, (3, 32, 32), 10)
+    cost = count_network(number.network, number.image, number.classes)
     return cost.parameters if number.quantity == "parameters" else cost.multiply_adds
 
 
@@ -208,21 +210,11 @@ def exercises() -> Iterable[Exercise]:
         yield Exercise(
             f"{size}×{size} convolution, 64 channels, against {size // 2} of 3×3: weights", f"{ours:,} : {theirs:,}"
         )
-    for label, cost in reference_costs().items():
-        yield Exercise(f"{label}: layers", str(cost.depth))
+    for label, builder in (("AlexNet", "alexnet"), ("VGG-19", "vgg19"), ("GoogLeNet", "googlenet")):
+        cost = count_network(f"torchvision-{builder}", (3, 224, 224), 1000)
+        yield Exercise(f"{label}: weighted layers", str(cost.depth))
         yield Exercise(f"{label}: parameters", f"{cost.parameters:,}")
         yield Exercise(f"{label}: multiply-adds at 224×224", f"{cost.multiply_adds:,}")
-
-
-def reference_costs() -> dict[str, NetworkCost]:
-    """AlexNet, VGG-19 and GoogLeNet (without its auxiliary heads), for 1000 classes at 224×224."""
-    with torch.device("meta"):
-        networks = {
-            "AlexNet": torchvision.models.alexnet(),
-            "VGG-19": torchvision.models.vgg19(),
-            "GoogLeNet": torchvision.models.googlenet(aux_logits=False, init_weights=False),
-        }
-    return {label: count(network, (3, 224, 224)) for label, network in networks.items()}
 
 
 def exercises_table() -> Table:

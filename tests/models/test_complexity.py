@@ -8,7 +8,8 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from resgrid.complexity import PaperNumber, agreement, exercises, parse_image_size
+from resgrid.cells import parse_network
+from resgrid.complexity import PAPER_NUMBERS, PaperNumber, agreement, exercises, parse_image_size
 from resgrid.models import build_network
 from resgrid.models.complexity import count, count_network
 
@@ -36,6 +37,52 @@ def test_the_cifar_family_has_the_paper_s_counts(
     assert multiply_adds is None or cost.multiply_adds == multiply_adds
     assert sum(cost.parts.values()) == parameters
     assert sum(layer.parameters for layer in cost.layers) == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "multiply_adds", "receptive_field"),
+    [
+        # Receptive fields of 50 to 152: distill.pub/2019/computing-receptive-fields, table of networks.
+        ("resnet18-imagenet-A", 1_794_805_760, 435),
+        ("plain34-imagenet", 3_644_493_824, 899),
+        ("resnet34-imagenet-A", 3_644_493_824, 899),
+        ("resnet50-imagenet-B", 3_857_973_248, 483),
+        ("resnet50-imagenet-B-stride3x3", 4_089_184_256, 427),
+        pytest.param("resnet101-imagenet-B", 7_570_194_432, 1027, marks=pytest.mark.slow),
+        pytest.param("resnet152-imagenet-B", 11_282_415_616, 1507, marks=pytest.mark.slow),
+    ],
+)
+def test_the_imagenet_family_has_the_paper_s_counts(name: str, multiply_adds: int, receptive_field: int) -> None:
+    cost = count_network(name, (3, 224, 224), 1000)
+    assert (cost.multiply_adds, cost.receptive_field) == (multiply_adds, receptive_field)
+    printed = {number.network: number for number in PAPER_NUMBERS}.get(name)
+    if printed is not None:
+        assert agreement(printed, multiply_adds).startswith("yes")
+        assert (agreement(printed, multiply_adds) == "yes") == (name != "resnet50-imagenet-B")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet29-A-bottleneck",
+        "resnet20-B-preact",
+        "vgg11-cifar",
+        "densenet22-bc",
+        "inception-cifar",
+        "googlenet-cifar",
+    ],
+)
+def test_the_longest_path_has_the_layers_that_a_name_says(name: str) -> None:
+    cost = count_network(name, CIFAR, 10)
+    assert cost.depth == parse_network(name).depth
+    assert sum(cost.parts.values()) == cost.parameters
+
+
+def test_networks_that_compute_with_values_and_small_images_are_counted_too() -> None:
+    assert count_network("torchvision-regnet_y_400mf", CIFAR, 10).depth == 82
+    # Averages of maps to 6×6 are products of matrices there: no multiply-adds of a layer.
+    cost = count_network("torchvision-alexnet", CIFAR, 10)
+    assert cost.multiply_adds == sum(layer.multiply_adds for layer in cost.layers if layer.parameters)
 
 
 @pytest.mark.slow
@@ -139,7 +186,7 @@ def test_the_counting_exercises() -> None:
     assert counts["1×1 convolution to 32 channels, 3×3 back to 128: weights"] == "40,960"
     assert counts["2 × 3×3 convolution: receptive field"] == "5×5"
     assert counts["3 × 3×3 convolution: receptive field"] == "7×7"
-    assert (counts["AlexNet: layers"], counts["AlexNet: parameters"]) == ("8", "61,100,840")
+    assert (counts["AlexNet: weighted layers"], counts["AlexNet: parameters"]) == ("8", "61,100,840")
     assert counts["VGG-19: parameters"] == "143,667,240"
     assert counts["GoogLeNet: parameters"] == "6,624,904"
 
@@ -165,7 +212,7 @@ def test_enlarged_images_are_seen_in_their_own_pixels() -> None:
     ],
 )
 def test_agreement_with_a_printed_digit(printed: float, exact: int, verdict: str) -> None:
-    assert agreement(PaperNumber("resnet110-A", "parameters", printed, 1, 1e6, "Table 6"), exact) == verdict
+    assert agreement(PaperNumber("resnet110-A", CIFAR, 10, "parameters", printed, 1, 1e6, "Table 6"), exact) == verdict
 
 
 def test_counting_leaves_the_network_as_it_was() -> None:

@@ -98,6 +98,19 @@ def test_usual_cifar_resnets_fit_by_name(tmp_path: Path) -> None:
     assert all((value == 0.5).all() for value in loaded.values())
 
 
+@pytest.mark.parametrize(
+    ("model", "name"), [("resnet18", "resnet18-imagenet-B"), ("resnet50", "resnet50-imagenet-B-stride3x3")]
+)
+def test_torchvision_s_resnets_compute_the_same_in_our_family(tmp_path: Path, model: str, name: str) -> None:
+    theirs = torchvision.models.get_model(model, weights=None, num_classes=7)
+    theirs(torch.randn(2, 3, 64, 64))
+    torch.save(theirs.state_dict(), tmp_path / "resnet.pth")
+    ours = build_network(name, num_classes=7)
+    load_weights(ours, tmp_path / "resnet.pth")
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(ours.eval()(images), theirs.eval()(images), rtol=0, atol=1e-5)
+
+
 def test_older_densenet_files_fit_torchvision_s_network(tmp_path: Path) -> None:
     network = torchvision.models.densenet121(num_classes=2)
     old = {
