@@ -116,7 +116,7 @@ def find_published(name: str) -> WeightsEnum:
     """
     try:
         return get_weight(name)
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, TypeError):  # by which part of the name it doesn't know
         raise ValueError(
             f"weights: {name!r} is neither a file (.pt, .pth, .th, .safetensors) nor one of torchvision's, such as "
             "ResNet50_Weights.IMAGENET1K_V1"
