@@ -176,7 +176,7 @@ def agreement(number: PaperNumber, exact: int) -> str:
     if round(exact / number.unit, number.digits) == number.value:
         return "yes"
     cut = int(exact / number.unit * scale) / scale
-    return "yes, if the last digit is cut and not rounded" if cut == number.value else "no"
+    return "yes (cut, not rounded)" if cut == number.value else "no"
 
 
 @dataclass(frozen=True)
