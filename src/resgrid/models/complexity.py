@@ -122,7 +122,7 @@ def count(network: nn.Module, image: tuple[int, int, int]) -> NetworkCost:
     network = copy.deepcopy(network).to("meta")
     layers, multiply_adds = _count_layers(network.eval(), image)
     fields = [layer.receptive_field for layer in layers if layer.kind == "Conv2d"]
-    # The batch's own constants (batch norm's statistics) drop out of the difference of two batches.
+    # Weights and batch norm's statistics, which any batch needs once, drop out of the difference of two batches.
     kept = [_kept_bytes(network.train(), batch, image) for batch in (2, 3)]
     return NetworkCost(
         depth=max(layer.depth for layer in layers),
@@ -203,8 +203,7 @@ def _count_layers(network: nn.Module, image: tuple[int, int, int]) -> tuple[tupl
 
 
 def _kept_bytes(network: nn.Module, batch: int, image: tuple[int, int, int]) -> int:
-    """Bytes that autograd keeps of a forward pass in training, each storage once, weights left out."""
-    weights = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers())}
+    """Bytes that autograd keeps of a forward pass in training, each storage once, weights among them."""
     kept: dict[int, torch.UntypedStorage] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -214,7 +213,7 @@ def _kept_bytes(network: nn.Module, batch: int, image: tuple[int, int, int]) -> 
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         network(torch.empty(batch, *image, device="meta"))
-    return sum(storage.nbytes() for address, storage in kept.items() if address not in weights)
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 @dataclass(frozen=True)
