@@ -63,7 +63,8 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     write_whole(paths.logits, _npy(logits))
     write_whole(paths.confusion, confusion_csv(logits, labels, card.classes))
     metrics.write(paths.evaluation)
-    Complexity(**count_network(cell.network, card.shape, len(card.classes)).totals()).write(paths.complexity)
+    complexity = count_network(cell.network, card.shape, len(card.classes))
+    Complexity.model_validate(complexity.totals()).write(paths.complexity)
 
     record = StageRecord(
         started=started.isoformat(timespec="seconds"),
