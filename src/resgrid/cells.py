@@ -170,7 +170,8 @@ class DenseNetwork(Network):
 
     @property
     def name(self) -> str:
-        parts = [f"densenet{self.depth}", "bc" if self.compressed else "", f"k{self.growth}" * (self.growth != 12)]
+        growth = f"k{self.growth}" if self.growth != 12 else ""
+        parts = [f"densenet{self.depth}", "bc" if self.compressed else "", growth]
         return "-".join(filter(None, parts))
 
     @property

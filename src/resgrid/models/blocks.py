@@ -1,6 +1,6 @@
 """The building blocks of plain and residual networks: convolutions, with or without a shortcut around them.
 
-A block is a function F of convolutions W, batch norms N and activations a, and a shortcut s. With two convolutions:
+A block adds F(x), of convolutions W, batch norms N and activations a, to a shortcut s(x). With two convolutions:
 
 | `norm` | block | source |
 |---|---|---|
@@ -36,7 +36,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 def convolution(in_channels: int, out_channels: int, size: int, stride: int = 1, *, bias: bool = False) -> nn.Conv2d:
-    """(N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)); batch norm makes biases idle."""
+    """(N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)). Batch norm makes biases idle."""
     return nn.Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=bias)
 
 
@@ -82,8 +82,8 @@ def build_shortcut(
         return None
     grows = in_channels != out_channels or stride != 1
     if option == "C" or (option == "B" and grows):
-        projection = [convolution(in_channels, out_channels, 1, stride, bias=norm == "nonorm")]
-        return nn.Sequential(*projection, *([nn.BatchNorm2d(out_channels)] if norm in ("paper", "latenorm") else []))
+        projection = nn.Sequential(convolution(in_channels, out_channels, 1, stride, bias=norm == "nonorm"))
+        return projection.append(nn.BatchNorm2d(out_channels)) if norm in ("paper", "latenorm") else projection
     return ZeroPadShortcut(in_channels, out_channels, stride) if grows else nn.Identity()
 
 
