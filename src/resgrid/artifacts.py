@@ -153,15 +153,16 @@ class Complexity(_Record):
         depth: weighted layers on the longest path, as the paper counts them (projections not counted).
         parameters: trainable weights.
         multiply_adds: of convolutions and linear layers, as the paper counts them.
-        activation_bytes: outputs of all layers, in fp32, that a training step keeps.
-        receptive_field: of one output position of the last convolution, in pixels of the input.
+        activation_bytes: outputs of all layers, in fp32, that a training step keeps for the backward pass.
+        receptive_field: of one output position of the last convolution, in pixels of the input; may exceed the image,
+            and None where it isn't known (behind attention).
     """
 
     depth: int
     parameters: int
     multiply_adds: int
     activation_bytes: int
-    receptive_field: int
+    receptive_field: int | None
 
 
 class StageRecord(_Record):

@@ -42,6 +42,7 @@ def test_every_cell_has_its_files_and_the_summary_its_numbers(finished: Reposito
             "logits.npy",
             "confusion.csv",
             "evaluation.json",
+            "complexity.json",
         }
         header, *rows = (finished.root / "runs" / cell / "curve.csv").read_text().splitlines()
         assert header == "step,epoch,lr,train/loss,train/error,val/loss,val/error"
@@ -56,6 +57,8 @@ def test_every_cell_has_its_files_and_the_summary_its_numbers(finished: Reposito
         folder = finished.root / "runs" / f"{cell['network']}-{cell['seed']}"
         metrics = json.loads((folder / "metrics.json").read_text())
         assert (cell["train_error"], cell["val_error"]) == (metrics["train_error"], metrics["val_error"])
+        complexity = json.loads((folder / "complexity.json").read_text())
+        assert (complexity["depth"], complexity["parameters"]) == (8, 75_002)
         assert cell["test_error"] == json.loads((folder / "evaluation.json").read_text())["test_error"]
     assert (finished.root / "reports/index.html").stat().st_size > 10_000
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from resgrid.artifacts import DatasetCard, PreparedPaths
 from resgrid.data.batches import Batch
-from resgrid.data.store import open_split, read_mean_image
+from resgrid.data.normalisation import read_normalisation
+from resgrid.data.store import open_split
 
 
 class DeviceImages:
@@ -82,8 +83,5 @@ def load_images(
         OSError: the prepared data are missing.
         ValueError: they contradict themselves.
     """
-    arrays = open_split(paths, split)
-    if normalize == "per_pixel_mean":
-        return DeviceImages(arrays.images, arrays.labels, read_mean_image(paths), None)
-    mean, std = (np.array(values).reshape(-1, 1, 1) for values in (card.channel_mean, card.channel_std))
-    return DeviceImages(arrays.images, arrays.labels, mean, std)
+    arrays, normalisation = open_split(paths, split), read_normalisation(paths, normalize, card)
+    return DeviceImages(arrays.images, arrays.labels, normalisation.mean, normalisation.std)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from resgrid.artifacts import (
     CellPaths,
+    Complexity,
     DatasetCard,
     PreparedPaths,
     RunRecord,
@@ -32,6 +33,7 @@ from resgrid.data.batches import EvaluationLoader
 from resgrid.evaluation.figures import draw_confusion, draw_curve
 from resgrid.hardware import describe_hardware
 from resgrid.models import build_network
+from resgrid.models.complexity import count_network
 from resgrid.terminal import console
 from resgrid.tracking import Run, start_run
 from resgrid.tracking.lineage import current_commit, host_name, versions
@@ -61,6 +63,8 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     write_whole(paths.logits, _npy(logits))
     write_whole(paths.confusion, confusion_csv(logits, labels, card.classes))
     metrics.write(paths.evaluation)
+    complexity = count_network(cell.network, card.shape, len(card.classes))
+    Complexity.model_validate(complexity.totals()).write(paths.complexity)
 
     record = StageRecord(
         started=started.isoformat(timespec="seconds"),
