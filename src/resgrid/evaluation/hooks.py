@@ -8,6 +8,19 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 
+class Seen:
+    """A tensor as it is now: equal to another sight of the same tensor, unless it was changed in place in between."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor, self._version = tensor, tensor._version
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Seen) and self._tensor is other._tensor and self._version == other._version
+
+    def __hash__(self) -> int:
+        return hash((id(self._tensor), self._version))
+
+
 def on_input(layer: nn.Module, function: Callable[[Tensor], None]) -> RemovableHandle:
     """Call `function(x)` before each pass through a layer of one input; the handle, as a context, ends it.
 

@@ -9,8 +9,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from resgrid.evaluation.blocks import NORMS, Block
-from resgrid.evaluation.hooks import on_input, on_output
+from resgrid.evaluation.blocks import Block
+from resgrid.evaluation.hooks import Seen, on_input, on_output
+
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)  # pyright: ignore[reportPrivateUsage]
 
 LabelledBatches = Iterable[tuple[Tensor, Tensor]]
 
@@ -46,16 +48,16 @@ def response_layers(network: nn.Module, images: Tensor) -> dict[str, nn.Module]:
         images: any (N, C, H, W) that the network takes, on its device.
     """
     found: dict[str, nn.Module] = {}
-    outputs: dict[str, tuple[Tensor, int]] = {}
+    convolution_of: dict[Seen, str] = {}
 
     def after_convolution(name: str, layer: nn.Module, output: Tensor) -> None:
-        found[name], outputs[name] = layer, (output, output._version)
+        found[name] = layer
+        convolution_of[Seen(output)] = name
 
     def before_norm(layer: nn.Module, taken: Tensor) -> None:
-        for name, (output, version) in outputs.items():
-            # The version tells an output from what an activation or addition in place has made of it since.
-            if taken is output and output._version == version:
-                found[name] = layer
+        name = convolution_of.get(Seen(taken))
+        if name is not None:
+            found[name] = layer
 
     with ExitStack() as hooks, torch.no_grad():
         for name, layer in network.named_modules():

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from resgrid.artifacts import GRADIENTS_COLUMNS, csv_bytes
-from resgrid.training.module import Classifier
 
 Row = tuple[int, int, str, float, float]  # GRADIENTS_COLUMNS
 
@@ -36,10 +35,9 @@ class GradientRecorder(pl.Callback):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        assert isinstance(pl_module, Classifier)
         if trainer.global_step + 1 not in self.steps:
             return
-        for name, weight in layer_weights(pl_module.network).items():
+        for name, weight in layer_weights(pl_module.get_submodule("network")).items():
             if weight.grad is not None:  # a layer that took no part in the loss has none
                 self._weights_before[name] = weight.detach().clone()
                 self._gradient_norms[name] = _norm(weight.grad)
@@ -47,10 +45,9 @@ class GradientRecorder(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, Classifier)
         if not self._weights_before:
             return
-        after = layer_weights(pl_module.network)
+        after = layer_weights(pl_module.get_submodule("network"))
         ratios = [_norm(after[name].detach() - before) / _norm(before) for name, before in self._weights_before.items()]
         values = torch.stack([torch.stack(list(self._gradient_norms.values())), torch.stack(ratios)]).tolist()
         for index, (name, norm, ratio) in enumerate(zip(self._weights_before, *values, strict=True), start=1):
