@@ -42,6 +42,14 @@ def test_a_residual_block_without_weights_is_not_missed_and_one_that_swaps_the_a
     assert not any(module._forward_hooks for module in network.modules())
 
 
+def test_of_a_dropped_identity_block_exactly_the_input_is_left() -> None:
+    head = nn.Linear(2, 2)  # the second class if the two channels add up to less than 5.5
+    head.weight.data, head.bias.data = torch.tensor([[1.0, 0.0], [0.0, -1.0]]), torch.tensor([0.0, 5.5])
+    network = nn.Sequential(Block(7 * torch.eye(2), nn.Identity()), nn.Flatten(), head)
+    # They add up to 3, 8, 5 and 1; with the block, which gives eight times as much, to more than 5.5.
+    assert errors(network, [1, 0, 1, 1]) == (75.0, [0.0])
+
+
 def test_of_a_dropped_residual_block_the_shortcut_s_own_weights_stay() -> None:
     shortcut = nn.Conv2d(2, 2, 1, bias=False)
     shortcut.weight.data = SWAP.reshape(2, 2, 1, 1)
