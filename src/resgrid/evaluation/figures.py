@@ -136,11 +136,12 @@ def draw_activation_maps(
         picture = np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0)
         axes.imshow(picture, extent=here, aspect="auto")
         axes.imshow(activations, cmap="inferno", interpolation="bilinear", extent=beside, aspect="auto")
-        axes.imshow(picture, alpha=0.3, extent=beside, aspect="auto")
+        axes.imshow(picture.mean(axis=2), cmap="gray", vmin=0, vmax=255, alpha=0.3, extent=beside, aspect="auto")
         is_right = right == answer
-        name = right if is_right else f"{right}, taken for {answer}"
+        actual_name, predicted_name = (textwrap.shorten(name, 18, placeholder="…") for name in (right, answer))
+        name = actual_name if is_right else f"{actual_name}, taken for {predicted_name}"
         style = {"ha": "center", "va": "bottom", "fontsize": 9, "color": "black" if is_right else "#b30000"}
-        axes.text(left + 1.015, top - 0.03, textwrap.shorten(name, 36), **style)
+        axes.text(left + 1.015, top - 0.03, name, **style)
     return _png(figure)
 
 
