@@ -52,6 +52,7 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     started, clock = datetime.now(UTC), time.monotonic()
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32, as in training
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths, prepared = CellPaths(cell), PreparedPaths()
     card, trained = DatasetCard.read(prepared.card), TrainMetrics.read(paths.metrics)
