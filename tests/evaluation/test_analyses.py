@@ -33,6 +33,7 @@ def test_batches_bring_the_images_with_their_labels(images: DeviceImages) -> Non
         (first, _), (second, _) = batches
         assert first.shape == (3, 1, 8, 8)
         assert second[0, 0, 0, 0].item() == pytest.approx(7 / 255)
+    assert images.pixels(torch.tensor([5, 2]))[:, 0, 0, 0].tolist() == [5, 2]
 
 
 def test_samples_are_the_first_of_each_wanted_class_that_has_images() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from resgrid.artifacts import BLOCKS_COLUMNS, RESPONSES_COLUMNS, csv_bytes
+from resgrid.data.augment import DeviceImages
 from resgrid.evaluation.activation_maps import class_activation_maps
 from resgrid.evaluation.batches import Batches, evenly_spaced
 from resgrid.evaluation.blocks import find_blocks
@@ -45,21 +45,20 @@ def blocks_csv(network: nn.Module, train: Batches, test: Batches) -> bytes:
     return csv_bytes(BLOCKS_COLUMNS, ((*row, intact) for row in rows))
 
 
-def activation_maps_png(network: nn.Module, test: Batches, pixels: np.ndarray, classes: list[str], title: str) -> bytes:
+def activation_maps_png(network: nn.Module, test: DeviceImages, classes: list[str], title: str) -> bytes:
     """The picture of class activation maps of the first test image of each class.
 
     Args:
         network: in evaluation mode.
-        test: all test images.
-        pixels: uint8 (N, C, H, W), the same images as they were.
+        test: the test split.
         classes: names by label.
         title: of the picture.
     """
-    chosen = first_of_classes(test.images.labels.cpu(), evenly_spaced(len(classes), SHOWN_CLASSES))
-    images, labels = test.images.plain(chosen.to(test.images.device))
+    chosen = first_of_classes(test.labels.cpu(), evenly_spaced(len(classes), SHOWN_CLASSES))
+    images, labels = test.plain(chosen)
     predicted, maps = class_activation_maps(network, images)
     return draw_activation_maps(
-        pixels[chosen.numpy()],
+        test.pixels(chosen),
         maps.cpu().numpy(),
         [classes[label] for label in labels.tolist()],
         [classes[label] for label in predicted.tolist()],

@@ -22,7 +22,7 @@ class Batches:
 
     def __init__(self, images: DeviceImages, batch_size: int, count: int | None = None) -> None:
         self.images, self.batch_size = images, batch_size
-        self.indices = evenly_spaced(len(images), count).to(images.device)
+        self.indices = evenly_spaced(len(images), count)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for indices in self.indices.split(self.batch_size):

@@ -28,7 +28,6 @@ from resgrid.artifacts import (
 from resgrid.cells import Cell
 from resgrid.config import AugmentConfig, EvaluateConfig
 from resgrid.data.augment import load_images
-from resgrid.data.store import open_split
 from resgrid.evaluation.analyses import activation_maps_png, blocks_csv, responses_csv
 from resgrid.evaluation.batches import Batches
 from resgrid.evaluation.figures import draw_blocks, draw_confusion, draw_curve, draw_gradients, draw_responses
@@ -71,8 +70,7 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     write_whole(paths.confusion, confusion_csv(logits, labels, card.classes))
     write_whole(paths.responses, responses_csv(network, train_sample))
     write_whole(paths.blocks, blocks_csv(network, train_sample, lesion_sample))
-    pixels = open_split(prepared, "test").images
-    write_whole(paths.activation_maps, activation_maps_png(network, test_batches, pixels, card.classes, cell.name))
+    write_whole(paths.activation_maps, activation_maps_png(network, test, card.classes, cell.name))
     metrics.write(paths.evaluation)
 
     record = StageRecord(
