@@ -6,7 +6,9 @@ run ids live in a `RunRecord`, which DVC doesn't see (`RECORDS`).
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -288,8 +290,9 @@ class CellPaths:
     def gradients(self) -> Path:
         """`GRADIENTS_COLUMNS`: one row for each weighted layer at the first, the middle and the last step.
 
-        `gradient_norm` is the Euclidean norm of the loss's gradient by the layer's weight; `update_ratio` is the norm
-        of the step's change of the weight over the norm of the weight before it.
+        Steps count from 1, as in `curve.csv`; `index` is the layer's, in the order of depth, from 1. `gradient_norm` is
+        the Euclidean norm of the loss's gradient by the layer's weight; `update_ratio` is the norm of the step's change
+        of the weight over the norm of the weight before it.
         """
         return self.root / "gradients.csv"
 
@@ -306,8 +309,9 @@ class CellPaths:
     def blocks(self) -> Path:
         """`BLOCKS_COLUMNS`: one row for each block, in the order of depth, `index` from 1.
 
-        `residual_ratio` is the norm of F(x) over the norm of the shortcut's output, averaged over images, empty for a
-        plain block; `lesion_error` is the test error in percent when this block alone is dropped.
+        `residual_ratio` is the norm of F(x) over the norm of the shortcut's output, averaged over training images,
+        empty for a plain block; `lesion_error` is the test error in percent when this block alone is dropped, and
+        `intact_error`, the same in each row, that of the whole network on the same test images.
         """
         return self.root / "blocks.csv"
 
@@ -319,6 +323,15 @@ class CellPaths:
 
 def record_path(cell: Cell, fingerprint: str) -> Path:
     return state_folder() / "records" / f"{cell.name}-{fingerprint[:16]}.json"
+
+
+def csv_bytes(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
+    """A table with a header row, in the same bytes for the same content on every system."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def write_whole(path: Path, content: bytes) -> None:

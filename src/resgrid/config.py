@@ -228,10 +228,16 @@ class EvaluateConfig(_Section):
     Attributes:
         batch_size: images at once; no effect on what is measured beyond rounding.
         threads: CPU threads, a part of the experiment as in training.
+        response_images: training images, evenly spaced over the split, on which layer responses and the sizes of
+            residuals are measured; None or more than there are: all.
+        lesion_images: test images, evenly spaced over the split, on which the network is tested once for each block
+            with that block dropped; None or more than there are: all.
     """
 
     batch_size: Annotated[int, Field(ge=1)]
     threads: Annotated[int, Field(ge=1, le=512)]
+    response_images: Annotated[int, Field(ge=1)] | None = None
+    lesion_images: Annotated[int, Field(ge=1)] | None = None
 
 
 class EnsembleConfig(_Section):

@@ -47,6 +47,10 @@ class DeviceImages:
         """int64 (N,)."""
         return self._labels
 
+    def pixels(self, indices: Tensor) -> np.ndarray:
+        """Images as they are, uint8 (b, C, H, W); indices (b,)."""
+        return self._images[indices.to(self.device)].permute(0, 3, 1, 2).cpu().numpy()
+
     def to(self, device: torch.device) -> Self:
         for name in ("_images", "_labels", "_mean", "_scale", "_rows", "_columns"):
             setattr(self, name, getattr(self, name).to(device))
@@ -54,6 +58,7 @@ class DeviceImages:
 
     def plain(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images (b, C, H, W), float32 in channels-last layout, and labels (b,); indices (b,)."""
+        indices = indices.to(self.device)
         pixels = self._images[indices].float() / 255.0
         return ((pixels - self._mean) * self._scale).permute(0, 3, 1, 2), self._labels[indices]
 
