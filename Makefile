@@ -9,14 +9,17 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run sweep search test test-all lint certify bench verify dashboard report clean
+.PHONY: help setup run sweep search test test-all lint certify bench bench-sweep verify complexity evaluate-weights export dashboard report clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s  %s\n", $$1, $$2 }'
 	@echo
 	@echo "  PYTHON=python3.12 make setup    choose the Python (3.11 to 3.13)"
 	@echo "  make run PRESET=cifar10-paper   choose another experiment (see presets/)"
 	@echo "  make dashboard PORT=5001        choose another port"
+	@echo "  make complexity NETWORK=\"resnet56-A resnet110-A\" IMAGE=3x32x32 CLASSES=10 LAYERS=1    or PAPER=1, EXERCISES=1"
+	@echo "  make evaluate-weights NETWORK=resnet20-A WEIGHTS=weights.th [DATA=… SPLIT=… NORMALIZE=… MEAN=… STD=…]"
+	@echo "  make export CELL=resnet20-A-0 FORMAT=onnx    or torchscript, torch-export, safetensors, mlflow [REGISTER=name]"
 
 setup: $(READY) ## make .venv with the pinned packages (once)
 
@@ -59,8 +62,27 @@ certify: $(READY) ## prove that a killed training ends with the same bits (minut
 bench: $(READY) ## measure the training loop against its bound and the usual loop
 	@python -m benchmarks.train
 
+bench-sweep: $(READY) ## measure what a sweep adds to what it runs
+	@python -m benchmarks.sweep
+
 verify: $(READY) ## compare this machine's results with the committed ones
 	@python -m pipeline.verify
+
+# An option is passed on where its variable is set: $(call option,--image,IMAGE).
+option = $(if $($(2)),$(1) "$($(2))")
+flag = $(if $($(2)),$(1))
+
+complexity: $(READY) ## count networks: layers, parameters, multiply-adds, activations, receptive fields
+	@python -m pipeline.complexity $(NETWORK) $(call option,--image,IMAGE) $(call option,--classes,CLASSES) \
+		$(call flag,--layers,LAYERS) $(call flag,--paper,PAPER) $(call flag,--exercises,EXERCISES) $(call flag,--json,JSON)
+
+evaluate-weights: $(READY) ## test any weights file on any data
+	@python -m pipeline.evaluate_weights $(call option,--network,NETWORK) $(call option,--weights,WEIGHTS) \
+		$(call option,--data,DATA) $(call option,--split,SPLIT) $(call option,--normalize,NORMALIZE) \
+		$(call option,--mean,MEAN) $(call option,--std,STD) $(call option,--transforms,TRANSFORMS)
+
+export: $(READY) ## write a trained cell for other programs, and check it
+	@python -m pipeline.export $(CELL) $(call option,--format,FORMAT) $(call option,--register,REGISTER)
 
 dashboard: $(READY) ## browse the runs in MLflow
 	@python -m pipeline.dashboard --port $(PORT)

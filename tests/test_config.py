@@ -156,3 +156,33 @@ def test_a_stage_reads_the_sections_that_it_declares_and_no_others(tmp_path: Pat
     path.write_text("augment: {}\nevalute: {}\n")
     with pytest.raises(ConfigError, match="evalute: no such section; allowed are augment, "):
         load_params(EvaluateParams, path)
+
+
+@pytest.mark.parametrize(
+    ("ensembles", "line"),
+    [
+        (
+            [{"name": "deep", "cells": ["resnet32-*", "resnet44-*"]}],
+            "report.ensembles[0].cells[1]: 'resnet44-*' matches no cell of the grid; "
+            "cells are <network>-<seed>, such as plain8-0",
+        ),
+        (
+            [{"name": "one", "cells": ["plain8-0"]}],
+            "report.ensembles[0].cells: ['plain8-0'] match one cell; an ensemble takes two or more",
+        ),
+        (
+            [{"name": "plain8", "cells": ["plain*"]}],
+            "report.ensembles[0].name: 'plain8' is taken, by a network or by an ensemble above",
+        ),
+        (
+            [{"name": "all", "cells": ["*"]}, {"name": "all", "cells": ["*"]}],
+            "report.ensembles[1].name: 'all' is taken, by a network or by an ensemble above",
+        ),
+        ([{"name": "all", "cells": []}], "report.ensembles[0].cells: []: List should have at least 1 item"),
+        ([{"cells": ["*"]}], "report.ensembles[0].name: is missing"),
+    ],
+)
+def test_a_mistake_in_an_ensemble_is_named(values: dict[str, Any], ensembles: list[Any], line: str) -> None:
+    values["report"]["ensembles"] = ensembles
+    (found,) = problems(values)
+    assert found.startswith(line)

@@ -6,7 +6,9 @@ run ids live in a `RunRecord`, which DVC doesn't see (`RECORDS`).
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -28,7 +30,7 @@ SPLITS = ("train", "val", "test")
 CURVE_COLUMNS = ("step", "epoch", "lr", "train/loss", "train/error", "val/loss", "val/error")
 RESPONSES_COLUMNS = ("index", "layer", "std")
 GRADIENTS_COLUMNS = ("step", "index", "layer", "gradient_norm", "update_ratio")
-BLOCKS_COLUMNS = ("index", "block", "residual_ratio", "lesion_error")
+BLOCKS_COLUMNS = ("index", "block", "residual_ratio", "lesion_error", "intact_error")
 
 
 def state_folder() -> Path:
@@ -153,15 +155,16 @@ class Complexity(_Record):
         depth: weighted layers on the longest path, as the paper counts them (projections not counted).
         parameters: trainable weights.
         multiply_adds: of convolutions and linear layers, as the paper counts them.
-        activation_bytes: outputs of all layers, in fp32, that a training step keeps.
-        receptive_field: of one output position of the last convolution, in pixels of the input.
+        activation_bytes: outputs of all layers, in fp32, that a training step keeps for the backward pass.
+        receptive_field: of one output position of the last convolution, in pixels of the input; may exceed the image,
+            and None where it isn't known (behind attention).
     """
 
     depth: int
     parameters: int
     multiply_adds: int
     activation_bytes: int
-    receptive_field: int
+    receptive_field: int | None
 
 
 class StageRecord(_Record):
@@ -287,8 +290,9 @@ class CellPaths:
     def gradients(self) -> Path:
         """`GRADIENTS_COLUMNS`: one row for each weighted layer at the first, the middle and the last step.
 
-        `gradient_norm` is the Euclidean norm of the loss's gradient by the layer's weight; `update_ratio` is the norm
-        of the step's change of the weight over the norm of the weight before it.
+        Steps count from 1, as in `curve.csv`; `index` is the layer's, in the order of depth, from 1. `gradient_norm` is
+        the Euclidean norm of the loss's gradient by the layer's weight; `update_ratio` is the norm of the step's change
+        of the weight over the norm of the weight before it.
         """
         return self.root / "gradients.csv"
 
@@ -305,8 +309,9 @@ class CellPaths:
     def blocks(self) -> Path:
         """`BLOCKS_COLUMNS`: one row for each block, in the order of depth, `index` from 1.
 
-        `residual_ratio` is the norm of F(x) over the norm of the shortcut's output, averaged over images, empty for a
-        plain block; `lesion_error` is the test error in percent when this block alone is dropped.
+        `residual_ratio` is the norm of F(x) over the norm of the shortcut's output, averaged over training images,
+        empty for a plain block; `lesion_error` is the test error in percent when this block alone is dropped, and
+        `intact_error`, the same in each row, that of the whole network on the same test images.
         """
         return self.root / "blocks.csv"
 
@@ -318,6 +323,15 @@ class CellPaths:
 
 def record_path(cell: Cell, fingerprint: str) -> Path:
     return state_folder() / "records" / f"{cell.name}-{fingerprint[:16]}.json"
+
+
+def csv_bytes(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
+    """A table with a header row, in the same bytes for the same content on every system."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -229,10 +230,38 @@ class EvaluateConfig(_Section):
     Attributes:
         batch_size: images at once; no effect on what is measured beyond rounding.
         threads: CPU threads, a part of the experiment as in training.
+        response_images: training images, evenly spaced over the split, on which layer responses and the sizes of
+            residuals are measured; None or more than there are: all.
+        lesion_images: test images, evenly spaced over the split, on which the network is tested once for each block
+            with that block dropped; None or more than there are: all.
     """
 
     batch_size: Annotated[int, Field(ge=1)]
     threads: Annotated[int, Field(ge=1, le=512)]
+    response_images: Annotated[int, Field(ge=1)] | None = None
+    lesion_images: Annotated[int, Field(ge=1)] | None = None
+
+
+class EnsembleConfig(_Section):
+    """A named set of cells whose probabilities the report averages.
+
+    Attributes:
+        name: what the report calls it; a network's name already stands for all its seeds.
+        cells: patterns of cell names, in which `*` is any text and `?` any sign: `resnet*-A-*`.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    cells: Annotated[list[str], Field(min_length=1)]
+
+    def among(self, cells: Iterable[Cell]) -> list[Cell]:
+        """Those of the cells that a pattern matches, in their own order."""
+        return [cell for cell in cells if any(fnmatchcase(cell.name, pattern) for pattern in self.cells)]
+
+
+class ReportConfig(_Section):
+    """What the report shows beyond the grid itself."""
+
+    ensembles: list[EnsembleConfig]
 
 
 class ResourcesConfig(_Section):
@@ -354,6 +383,7 @@ class Config(TrainParams, EvaluateParams):
     data: DataConfig
     split: SplitConfig
     grid: GridConfig
+    report: ReportConfig
     sweep: SweepConfig
     search: SearchConfig
 
@@ -366,6 +396,7 @@ class Config(TrainParams, EvaluateParams):
             mistakes.append(
                 f"split.test: {self.split.test}: {self.data.name!r} brings its own test split; allowed is null"
             )
+        mistakes += self._mistakes_in_ensembles()
         processes = 1 if self.train.devices == "auto" else self.train.devices
         cpus, threads = self.sweep.resources.cpus, processes * self.train.threads
         if cpus < threads:
@@ -373,6 +404,25 @@ class Config(TrainParams, EvaluateParams):
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    def _mistakes_in_ensembles(self) -> list[str]:
+        mistakes: list[str] = []
+        cells, taken = self.grid.cells, set(self.grid.network)
+        for index, ensemble in enumerate(self.report.ensembles):
+            place = f"report.ensembles[{index}]"
+            if ensemble.name in taken:
+                mistakes.append(f"{place}.name: {ensemble.name!r} is taken, by a network or by an ensemble above")
+            taken.add(ensemble.name)
+            idle = [
+                f"{place}.cells[{number}]: {pattern!r} matches no cell of the grid; "
+                f"cells are <network>-<seed>, such as {cells[0].name}"
+                for number, pattern in enumerate(ensemble.cells)
+                if not any(fnmatchcase(cell.name, pattern) for cell in cells)
+            ]
+            mistakes += idle
+            if not idle and len(ensemble.among(cells)) < 2:
+                mistakes.append(f"{place}.cells: {ensemble.cells} match one cell; an ensemble takes two or more")
+        return mistakes
 
 
 Sections = TypeVar("Sections", bound=_Section)

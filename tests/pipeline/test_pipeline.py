@@ -27,6 +27,11 @@ def repository(finished: Repository, tmp_path: Path) -> Repository:
     return Repository(root)
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
 def stages_run(output: str) -> list[str]:
     return re.findall(r"Running stage '([^']+)'", output)
 
@@ -38,15 +43,32 @@ def test_every_cell_has_its_files_and_the_summary_its_numbers(finished: Reposito
             "weights.safetensors",
             "selected.safetensors",
             "curve.csv",
+            "gradients.csv",
             "metrics.json",
             "logits.npy",
             "confusion.csv",
+            "responses.csv",
+            "blocks.csv",
+            "activation_maps.png",
             "evaluation.json",
+            "complexity.json",
         }
         header, *rows = (finished.root / "runs" / cell / "curve.csv").read_text().splitlines()
         assert header == "step,epoch,lr,train/loss,train/error,val/loss,val/error"
         assert [row.split(",")[0] for row in rows] == ["10", "20", "30", "40"]
         assert [float(row.split(",")[2]) for row in rows] == pytest.approx([0.1, 0.1, 0.01, 0.001])
+        gradients = read_rows(finished.root / "runs" / cell / "gradients.csv")
+        assert [(row["step"], row["index"]) for row in gradients] == [
+            (str(step), str(index)) for step in (1, 20, 40) for index in range(1, 9)
+        ]
+        assert (gradients[0]["layer"], gradients[7]["layer"]) == ("conv1", "linear")
+        responses = read_rows(finished.root / "runs" / cell / "responses.csv")
+        assert [row["index"] for row in responses] == [str(index) for index in range(1, 8)]
+        blocks = read_rows(finished.root / "runs" / cell / "blocks.csv")
+        assert [row["block"] for row in blocks] == ["layer1.0", "layer2.0", "layer3.0"]
+        assert all((row["residual_ratio"] == "") == cell.startswith("plain") for row in blocks)
+        error = json.loads((finished.root / "runs" / cell / "evaluation.json").read_text())["test_error"]
+        assert {float(row["intact_error"]) for row in blocks} == {error}
     summary = json.loads((finished.root / "reports/summary.json").read_text())
     assert [cell["network"] for cell in summary["cells"]] == ["plain8", "resnet8-A"]
     for cell in summary["cells"]:
@@ -56,6 +78,8 @@ def test_every_cell_has_its_files_and_the_summary_its_numbers(finished: Reposito
         folder = finished.root / "runs" / f"{cell['network']}-{cell['seed']}"
         metrics = json.loads((folder / "metrics.json").read_text())
         assert (cell["train_error"], cell["val_error"]) == (metrics["train_error"], metrics["val_error"])
+        complexity = json.loads((folder / "complexity.json").read_text())
+        assert (complexity["depth"], complexity["parameters"]) == (8, 75_002)
         assert cell["test_error"] == json.loads((folder / "evaluation.json").read_text())["test_error"]
     assert (finished.root / "reports/index.html").stat().st_size > 10_000
 
@@ -106,7 +130,8 @@ def test_dvc_shows_metrics_and_plots(finished: Repository) -> None:
     metrics = json.loads(finished.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
     assert "test_error" in metrics["runs/plain8-0/evaluation.json"]["data"]
     plots = json.loads(finished.run("dvc", "plots", "show", "--json").stdout)["data"]
-    assert {"runs/plain8-0/curve.csv", "runs/plain8-0/confusion.csv"} <= set(plots)
+    drawn = ("curve", "gradients", "confusion", "responses", "blocks")
+    assert {f"runs/plain8-0/{name}.csv" for name in drawn} <= set(plots)
 
 
 def test_verify_finds_the_very_bytes_and_tells_of_other_ones(repository: Repository) -> None:
@@ -130,8 +155,8 @@ def test_the_warm_up_ends_at_the_error_and_the_full_rate_follows(
         schedule={"warmup": {"from_depth": 8, "lr": 0.01, "until_train_error": 80, "window": 4}},
     )
     repository.run("python", "-m", "pipeline.train", "--network", "plain8", "--seed", "0")
-    with (root / "runs/plain8-0/curve.csv").open() as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    curve = read_rows(root / "runs/plain8-0/curve.csv")
+    rows = [{name: float(value) for name, value in row.items()} for row in curve]
     windows = [sum(row["train/error"] for row in rows[start : start + 4]) / 4 for start in range(0, 20, 4)]
     ended = next(index for index, error in enumerate(windows) if error < 80)
     assert ended > 0, "the first window must be above 80 %, else the test shows nothing"
@@ -147,6 +172,6 @@ def test_a_cell_twice_gives_the_same_weights(
     shutil.copytree(prepared_repository.root, root, symlinks=True)
     again = Repository(root)
     again.run("python", "-m", "pipeline.train", "--network", "plain8", "--seed", "0")
-    for name in ("weights.safetensors", "selected.safetensors", "curve.csv", "metrics.json"):
+    for name in ("weights.safetensors", "selected.safetensors", "curve.csv", "gradients.csv", "metrics.json"):
         ours, theirs = (repository.root / "runs/plain8-0" / name for repository in (again, finished))
         assert ours.read_bytes() == theirs.read_bytes()

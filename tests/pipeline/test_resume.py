@@ -18,7 +18,7 @@ import pytest
 from repository import Repository
 
 TRAIN = ("python", "-m", "pipeline.train", "--network", "resnet8-A", "--seed", "0")
-OUTS = ("weights.safetensors", "selected.safetensors", "curve.csv", "metrics.json")
+OUTS = ("weights.safetensors", "selected.safetensors", "curve.csv", "gradients.csv", "metrics.json")
 
 
 def outs(repository: Repository) -> dict[str, bytes]:
@@ -110,6 +110,7 @@ def test_a_terminated_training_saves_first(repository: Repository, whole: dict[s
     ours = outs(repository)
     assert ours["weights.safetensors"] == whole["weights.safetensors"]
     assert ours["curve.csv"] == whole["curve.csv"]
+    assert ours["gradients.csv"] == whole["gradients.csv"]
 
 
 def test_other_parameters_start_afresh(repository: Repository) -> None:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import base64
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from resgrid.artifacts import (
+    BLOCKS_COLUMNS,
     CURVE_COLUMNS,
+    GRADIENTS_COLUMNS,
+    PREPARED,
+    RESPONSES_COLUMNS,
     CellPaths,
+    Complexity,
     DatasetCard,
+    PreparedPaths,
     RunRecord,
     StageRecord,
     TestMetrics,
@@ -24,8 +33,9 @@ from resgrid.artifacts import (
 )
 from resgrid.cells import Cell, parse_network
 from resgrid.config import Config
-from resgrid.reporting.figures import Picture
-from resgrid.reporting.page import render_page, write_report
+from resgrid.reporting.claims import judge
+from resgrid.reporting.ensembles import Ensemble, read_ensembles
+from resgrid.reporting.page import render_page, render_summary, write_report
 from resgrid.reporting.results import Results, read_results, summarise
 
 IMAGES = 400
@@ -39,6 +49,12 @@ DEGRADED: Outcomes = {
     "resnet8-A": [(0.0, 2), (0.0, 4)],
     "resnet20-A": [(0.5, 6), (0.25, 8)],
 }
+
+
+# A picture of one pixel.
+ONE_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
+)
 
 
 @dataclass(frozen=True)
@@ -55,14 +71,20 @@ class Study:
     def results(self) -> Results:
         return read_results(self.config.grid.cells, self.card.classes, self.root / "runs")
 
+    def ensembles(self) -> list[Ensemble]:
+        return read_ensembles(self.results(), self.card.classes, self.config.report.ensembles, self.root / "runs")
+
     def report(self, to: str = "reports") -> Path:
         write_report(self.config, self.card, self.root / "runs", self.root / to)
         return self.root / to
 
     def page(self) -> str:
-        """The page with empty figures, which take most of a report's time."""
-        pictures = [Picture(name, "caption", "alt", b"<svg/>", b"") for name in ("depth", "curves", "confusion")]
-        return render_page(self.config, self.card, self.results(), pictures)
+        results, ensembles = self.results(), self.ensembles()
+        return render_page(self.config, self.card, results, judge(results, ensembles), ensembles)
+
+    def markdown(self) -> str:
+        results, ensembles = self.results(), self.ensembles()
+        return render_summary(self.config, self.card, results, judge(results, ensembles), ensembles)
 
     def summary(self) -> dict[str, Any]:
         return summarise(self.config, self.card, self.results())
@@ -74,7 +96,7 @@ class Study:
         TrainMetrics(
             network=cell.network,
             seed=cell.seed,
-            parameters=1000 * parse_network(cell.network).depth,
+            parameters=1000 * (parse_network(cell.network).depth or 8),
             steps=560,
             epochs=15.0,
             train_loss=train_error / 40,
@@ -94,7 +116,39 @@ class Study:
             images=IMAGES,
         ).write(paths.evaluation)
         make_curve(cell, train_error, test_error + 0.5).to_csv(paths.curve, index=False)
-        make_confusion(cell, self.card.classes, wrong).to_csv(paths.confusion, index=False)
+        confusion = make_confusion(cell, self.card.classes, wrong)
+        confusion.to_csv(paths.confusion, index=False)
+        np.save(paths.logits, make_logits(confusion, self.card.classes))
+
+    def write_analyses(self, cell: Cell) -> None:
+        """What a newer version leaves beside it: complexity, responses, gradients, blocks and activation maps."""
+        paths, depth = self.paths(cell.network, cell.seed), parse_network(cell.network).depth or 8
+        residual = cell.network.startswith("resnet")
+        random = np.random.default_rng([depth, cell.seed, residual])
+        layers, count = np.arange(1, depth - 1), depth - 2
+        names = [f"stage{1 + 3 * (layer - 1) // count}.conv{layer}" for layer in layers]
+        Complexity(
+            depth=depth,
+            parameters=1000 * depth,
+            multiply_adds=2_000_000 * depth + 1000 * residual,
+            activation_bytes=50_000 * depth,
+            receptive_field=2 * depth + 1,
+        ).write(paths.complexity)
+        size = (0.4 if residual else 1.1) / np.sqrt(1 + layers / 20 * residual)
+        rows = (layers, names, size * random.uniform(0.7, 1.3, count))
+        pd.DataFrame(dict(zip(RESPONSES_COLUMNS, rows, strict=True))).to_csv(paths.responses, index=False)
+        noise = 10.0 ** random.normal((-2, -3), 0.3, (3, count, 2))
+        moments = [
+            (np.full(count, step), layers, names, *each.T) for step, each in zip((1, 280, 560), noise, strict=True)
+        ]
+        joined = [np.concatenate(columns) for columns in zip(*moments, strict=True)]
+        pd.DataFrame(dict(zip(GRADIENTS_COLUMNS, joined, strict=True))).to_csv(paths.gradients, index=False)
+        blocks = np.arange(1, count // 2 + 1)
+        ratio = 0.3 * random.uniform(0.5, 1.5, len(blocks)) if residual else np.full(len(blocks), np.nan)
+        lesions = random.uniform(2, 8, len(blocks)) if residual else random.uniform(40, 90, len(blocks))
+        rows = (blocks, [f"block{block}" for block in blocks], ratio, lesions, np.full(len(blocks), 1.5))
+        pd.DataFrame(dict(zip(BLOCKS_COLUMNS, rows, strict=True))).to_csv(paths.blocks, index=False)
+        paths.activation_maps.write_bytes(ONE_PIXEL)
 
     def write_record(
         self, cell: Cell, run_id: str | None = "0a1b2c", tracking_uri: str | None = "sqlite:///m.db", commit: str = "c1"
@@ -125,27 +179,43 @@ class Study:
 MakeStudy = Callable[..., Study]
 
 
+def write_study(
+    root: Path,
+    outcomes: Outcomes = DEGRADED,
+    data: str = "digits",
+    card: dict[str, Any] | None = None,
+    records: bool = True,
+    analyses: bool = False,
+    **sections: Any,
+) -> Study:
+    """Write a study; `RESGRID_STATE` is to be `root / "state"`."""
+    study = Study(root, make_config(outcomes, data, sections), make_card(data).model_copy(update=card or {}))
+    study.card.write(PreparedPaths(root / PREPARED).card)
+    for network, pairs in outcomes.items():
+        for seed, (train_error, wrong) in enumerate(pairs):
+            study.write_cell(Cell(network, seed), train_error, wrong)
+            if analyses:
+                study.write_analyses(Cell(network, seed))
+            if records:
+                study.write_record(Cell(network, seed))
+    return study
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    """A study with all analyses, for the tests of a module together: not to be changed."""
+    root = tmp_path_factory.mktemp("analysed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESGRID_STATE", str(root / "state"))
+        yield write_study(root, analyses=True)
+
+
 @pytest.fixture
 def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStudy:
-    """Writes a study into the test's folder: `make_study(outcomes, data=…, card={…}, records=…, optimizer={…})`."""
+    """Writes a study into the test's folder: `make_study(outcomes, data=…, card={…}, analyses=…, optimizer={…})`."""
     monkeypatch.setenv("RESGRID_STATE", str(tmp_path / "state"))
 
-    def make(
-        outcomes: Outcomes = DEGRADED,
-        data: str = "digits",
-        card: dict[str, Any] | None = None,
-        records: bool = True,
-        **sections: Any,
-    ) -> Study:
-        study = Study(tmp_path, make_config(outcomes, data, sections), make_card(data).model_copy(update=card or {}))
-        for network, pairs in outcomes.items():
-            for seed, (train_error, wrong) in enumerate(pairs):
-                study.write_cell(Cell(network, seed), train_error, wrong)
-                if records:
-                    study.write_record(Cell(network, seed))
-        return study
-
-    return make
+    return partial(write_study, tmp_path)
 
 
 def make_config(outcomes: Outcomes, data: str, sections: dict[str, Any]) -> Config:
@@ -167,6 +237,7 @@ def make_config(outcomes: Outcomes, data: str, sections: dict[str, Any]) -> Conf
             "checkpoint_every": 100,
         },
         "evaluate": {"batch_size": 500, "threads": 1},
+        "report": {"ensembles": []},
     }
     return Config.model_validate(values | sections)
 
@@ -193,7 +264,7 @@ def make_curve(cell: Cell, train_error: float, val_error: float) -> pd.DataFrame
     """Falls from 90 % to the given errors, with noise that calms down."""
     steps = np.arange(28, 561, 28)
     fall = np.exp(-steps / 110)
-    noise = np.random.default_rng([parse_network(cell.network).depth, cell.seed]).normal(0, 1, (2, len(steps)))
+    noise = np.random.default_rng([parse_network(cell.network).depth or 8, cell.seed]).normal(0, 1, (2, len(steps)))
     ends = np.array([[train_error], [val_error]])
     train, val = np.clip(ends + (90 - ends) * fall + noise * (0.5 + 16 * fall), 0, 100)
     train[-1], val[-1] = train_error, val_error
@@ -209,3 +280,8 @@ def make_confusion(cell: Cell, classes: list[str], wrong: int) -> pd.DataFrame:
     guesses[mistaken] = (guesses[mistaken] + 1 + mistaken % 3) % len(classes)
     names = np.array(classes)
     return pd.DataFrame({"actual": names[labels], "predicted": names[guesses]})
+
+
+def make_logits(confusion: pd.DataFrame, classes: list[str]) -> NDArray[np.float32]:
+    """Sure of the predicted class."""
+    return 4 * np.eye(len(classes), dtype=np.float32)[pd.Index(classes).get_indexer(pd.Index(confusion["predicted"]))]

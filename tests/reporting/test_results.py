@@ -115,22 +115,9 @@ def test_data_that_are_not_prepared_are_a_clear_error(make_study: MakeStudy) -> 
         read_card(make_study().root)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "direction"),
-    [
-        ([10, 12], [30, 40], "higher"),
-        ([30, 40], [10, 12], "lower"),
-        ([10] * 5, [30, 30, 30, 30, 8], "undecided"),  # one seed disagrees
-        ([10, 10], [11, 100], "undecided"),  # they agree, but the difference is within its deviation
-        ([10, 12], [10, 12], "undecided"),
-        ([10], [11], "higher"),
-    ],
-)
-def test_a_direction_needs_every_seed_and_more_than_the_deviation(
-    make_study: MakeStudy, first: list[int], second: list[int], direction: str
-) -> None:
-    outcomes = {"plain8": [(0.0, wrong) for wrong in first], "plain20": [(0.0, wrong) for wrong in second]}
-    shallow, deep = make_study(outcomes).results().networks
-    comparison = Comparison("test_error", shallow, deep)
-    assert comparison.direction == direction
-    assert comparison.differences.values == tuple((b - a) / 4 for a, b in zip(first, second, strict=True))
+def test_a_comparison_is_made_seed_by_seed(make_study: MakeStudy) -> None:
+    study = make_study({"plain8": [(0.0, 10), (0.0, 12)], "plain20": [(0.0, 30), (0.0, 40)]})
+    comparison = Comparison("test_error", *study.results().networks)
+    assert comparison.differences.values == (5.0, 7.0)
+    assert comparison.difference.mean == 6.0
+    assert comparison.difference.interval == pytest.approx((6 - 12.7062, 6 + 12.7062), abs=1e-4)

@@ -105,7 +105,7 @@ def test_a_cell_whose_node_dies_goes_on_on_another_one(swept: SweptRepository, c
     sweep = swept.begin_sweep(**ENVIRONMENT)
     wait_until(lambda: all(swept.saved_step(cell) >= 5 for cell in ("plain8-0", "resnet8-A-0")), "a few steps of both")
     cluster.kill(first)
-    assert sweep.wait(timeout=300) == 0, swept.log.read_text()
+    assert sweep.wait(timeout=500) == 0, swept.log.read_text()
     begins = sorted((swept.begins(cell) for cell in ("plain8-0", "resnet8-A-0")), key=len)
     assert begins[0] == [0]
     assert begins[1][0] == 0

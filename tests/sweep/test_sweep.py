@@ -110,7 +110,7 @@ def test_edits_during_the_run_reach_no_cell_and_leave_it_stale_and_a_killed_cell
     code.write_text(code.read_text() + 'Path("runs", cell, "weights.txt").write_text("edited")\n')
     (process,) = [p for p in swept.processes() if p.cmdline()[-1] == "plain8-1" and "train.py" in p.cmdline()[-2]]
     process.send_signal(signal.SIGKILL)
-    assert sweep.wait(timeout=300) == 0, swept.log.read_text()
+    assert sweep.wait(timeout=500) == 0, swept.log.read_text()
     assert "plain8-1: train@plain8-1 was killed by signal 9" in swept.log.read_text()
     assert "the report waits for 4 cells that are stale" in swept.log.read_text()
     first, second = swept.begins("plain8-1")
@@ -132,18 +132,20 @@ def test_a_killed_sweep_and_a_stopped_one_go_on_where_they_were(swept: SweptRepo
     sweep.wait()
     wait_until(lambda: not swept.processes(), "the end of all that the killed sweep had started", seconds=60)
 
-    sweep = swept.begin_sweep()
-    wait_until(lambda: swept.dvc_lock().get("train@plain8-1"), "the first cell's record")
+    sweep = swept.begin_sweep(PAUSE="0.5")
+    owner = swept.root / ".resgrid/sweep.pid"
+    wait_until(lambda: owner.exists() and owner.read_text() == str(sweep.pid), "the sweep's lock")
     second = swept.sweep()
     assert second.returncode == 1
     assert f"a sweep is running in this repository already (process {sweep.pid})" in second.stderr
     wait_until(lambda: any(swept.saved_step(cell) >= 3 for cell in CELLS[2:]), "a few steps of the next cells")
     os.kill(sweep.pid, signal.SIGINT)
-    assert sweep.wait(timeout=120) == 1, swept.log.read_text()
+    assert sweep.wait(timeout=300) == 1, swept.log.read_text()
     assert "goes on from their checkpoints" in swept.log.read_text()
     assert not swept.processes()
+    assert swept.stale().keys() >= {"train@resnet8-A-0", "train@resnet8-A-1"}
 
-    done = swept.sweep()
+    done = swept.sweep(PAUSE="0.02")
     assert done.returncode == 0, done.stderr
     for cell in cells:
         begins = swept.begins(cell)

@@ -29,12 +29,20 @@ def test_two_ranks_with_global_batch_norm_train_like_one(repository: Repository)
         optimizer={"lr": 0.01},
     )
     losses: dict[int, list[float]] = {}
+    gradients: dict[int, list[dict[str, str]]] = {}
     for devices in (1, 2):
         repository.set_params(train={"devices": devices})
         repository.run("python", "-m", "pipeline.train", "--network", "resnet8-A", "--seed", "0")
         with (repository.root / "runs/resnet8-A-0/curve.csv").open() as file:
             losses[devices] = [float(row["train/loss"]) for row in csv.DictReader(file)]
+        with (repository.root / "runs/resnet8-A-0/gradients.csv").open() as file:
+            gradients[devices] = list(csv.DictReader(file))
     assert len(losses[1]) == 20
     assert losses[2] == pytest.approx(losses[1], abs=1e-4)
+    assert len(gradients[1]) == len(gradients[2]) == 3 * 8
+    for one, two in zip(gradients[1], gradients[2], strict=True):
+        assert (one["step"], one["layer"]) == (two["step"], two["layer"])
+        for column in ("gradient_norm", "update_ratio"):
+            assert float(two[column]) == pytest.approx(float(one[column]), rel=1e-3), (one, two)
     records = list((repository.root / ".resgrid/records").glob("resnet8-A-0-*.json"))
     assert len(records) == 2  # one for each fingerprint, none for a second rank

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from resgrid.artifacts import DatasetCard, PreparedPaths
 from resgrid.data.batches import Batch
-from resgrid.data.store import open_split, read_mean_image
+from resgrid.data.normalisation import read_normalisation
+from resgrid.data.store import open_split
 
 
 class DeviceImages:
@@ -46,6 +47,10 @@ class DeviceImages:
         """int64 (N,)."""
         return self._labels
 
+    def pixels(self, indices: Tensor) -> np.ndarray:
+        """Images as they are, uint8 (b, C, H, W); indices (b,)."""
+        return self._images[indices.to(self.device)].permute(0, 3, 1, 2).cpu().numpy()
+
     def to(self, device: torch.device) -> Self:
         for name in ("_images", "_labels", "_mean", "_scale", "_rows", "_columns"):
             setattr(self, name, getattr(self, name).to(device))
@@ -53,6 +58,7 @@ class DeviceImages:
 
     def plain(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images (b, C, H, W), float32 in channels-last layout, and labels (b,); indices (b,)."""
+        indices = indices.to(self.device)
         pixels = self._images[indices].float() / 255.0
         return ((pixels - self._mean) * self._scale).permute(0, 3, 1, 2), self._labels[indices]
 
@@ -82,8 +88,5 @@ def load_images(
         OSError: the prepared data are missing.
         ValueError: they contradict themselves.
     """
-    arrays = open_split(paths, split)
-    if normalize == "per_pixel_mean":
-        return DeviceImages(arrays.images, arrays.labels, read_mean_image(paths), None)
-    mean, std = (np.array(values).reshape(-1, 1, 1) for values in (card.channel_mean, card.channel_std))
-    return DeviceImages(arrays.images, arrays.labels, mean, std)
+    arrays, normalisation = open_split(paths, split), read_normalisation(paths, normalize, card)
+    return DeviceImages(arrays.images, arrays.labels, normalisation.mean, normalisation.std)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import time
 from datetime import UTC, datetime
@@ -12,33 +11,38 @@ import numpy as np
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from resgrid.artifacts import (
     CellPaths,
+    Complexity,
     DatasetCard,
     PreparedPaths,
     RunRecord,
     StageRecord,
     TestMetrics,
     TrainMetrics,
+    csv_bytes,
     record_path,
     write_whole,
 )
 from resgrid.cells import Cell
 from resgrid.config import AugmentConfig, EvaluateConfig
-from resgrid.data.augment import DeviceImages, load_images
-from resgrid.data.batches import EvaluationLoader
-from resgrid.evaluation.figures import draw_confusion, draw_curve
+from resgrid.data.augment import load_images
+from resgrid.evaluation.analyses import activation_maps_png, blocks_csv, responses_csv
+from resgrid.evaluation.batches import Batches
+from resgrid.evaluation.figures import draw_blocks, draw_confusion, draw_curve, draw_gradients, draw_responses
 from resgrid.hardware import describe_hardware
 from resgrid.models import build_network
+from resgrid.models.complexity import count_network
 from resgrid.terminal import console
 from resgrid.tracking import Run, start_run
 from resgrid.tracking.lineage import current_commit, host_name, versions
 
 
 def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) -> None:
-    """Test a cell's final weights, and its validation-selected ones, and write the results under `runs/<cell>`.
+    """Test a cell's final weights, and its validation-selected ones, look into the final network, and write the
+    results under `runs/<cell>`.
 
     Always computed in fp32 on one device.
 
@@ -49,18 +53,29 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     started, clock = datetime.now(UTC), time.monotonic()
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32, as in training
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths, prepared = CellPaths(cell), PreparedPaths()
     card, trained = DatasetCard.read(prepared.card), TrainMetrics.read(paths.metrics)
-    images = load_images(prepared, "test", augment.normalize, card).to(device)
+    test = load_images(prepared, "test", augment.normalize, card).to(device)
+    train = load_images(prepared, "train", augment.normalize, card).to(device)
+    test_batches = Batches(test, config.batch_size)
+    train_sample = Batches(train, config.batch_size, config.response_images)
+    lesion_sample = Batches(test, config.batch_size, config.lesion_images)
 
-    logits = compute_logits(cell, paths.weights, card, images, config.batch_size)
-    selected_logits = compute_logits(cell, paths.selected, card, images, config.batch_size)
-    labels = images.labels.cpu()
+    network = load_network(cell, paths.weights, card, device)
+    logits = compute_logits(network, test_batches)
+    selected_logits = compute_logits(load_network(cell, paths.selected, card, device), test_batches)
+    labels = test.labels.cpu()
     metrics = measure(logits, selected_logits, labels, card.classes)
     write_whole(paths.logits, _npy(logits))
     write_whole(paths.confusion, confusion_csv(logits, labels, card.classes))
+    write_whole(paths.responses, responses_csv(network, train_sample))
+    write_whole(paths.blocks, blocks_csv(network, train_sample, lesion_sample))
+    write_whole(paths.activation_maps, activation_maps_png(network, test, card.classes, cell.name))
     metrics.write(paths.evaluation)
+    complexity = count_network(cell.network, card.shape, len(card.classes))
+    Complexity.model_validate(complexity.totals()).write(paths.complexity)
 
     record = StageRecord(
         started=started.isoformat(timespec="seconds"),
@@ -80,16 +95,17 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     console.print(f"{cell.name}: test error {metrics.test_error:.2f} % of {metrics.images} images", markup=False)
 
 
-def compute_logits(cell: Cell, weights: Path, card: DatasetCard, images: DeviceImages, batch_size: int) -> Tensor:
-    """float32 (N, classes) on the CPU, in the order of the split, by the network with the weights of a file."""
+def load_network(cell: Cell, weights: Path, card: DatasetCard, device: torch.device) -> nn.Module:
+    """The cell's network with the weights of a file, in evaluation mode."""
     network = build_network(cell.network, len(card.classes), card.shape[0])
     network.load_state_dict(safetensors.torch.load_file(weights))
-    network.to(images.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+    return network.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+
+
+def compute_logits(network: nn.Module, batches: Batches) -> Tensor:
+    """float32 (N, classes) on the CPU, in the order of the split."""
     with torch.inference_mode():
-        batches = [
-            network(images.plain(indices.to(images.device))[0]) for indices in EvaluationLoader(len(images), batch_size)
-        ]
-    return torch.cat(batches).float().cpu()
+        return torch.cat([network(images) for images, _ in batches]).float().cpu()
 
 
 def measure(logits: Tensor, selected_logits: Tensor, labels: Tensor, classes: list[str]) -> TestMetrics:
@@ -110,12 +126,8 @@ def measure(logits: Tensor, selected_logits: Tensor, labels: Tensor, classes: li
 
 def confusion_csv(logits: Tensor, labels: Tensor, classes: list[str]) -> bytes:
     """`actual,predicted` by class name, a row for each image: what DVC's confusion plots read."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("actual", "predicted"))
-    for actual, predicted in zip(labels.tolist(), logits.argmax(dim=1).tolist(), strict=True):
-        writer.writerow((classes[actual], classes[predicted]))
-    return text.getvalue().encode()
+    pairs = zip(labels.tolist(), logits.argmax(dim=1).tolist(), strict=True)
+    return csv_bytes(("actual", "predicted"), ((classes[actual], classes[predicted]) for actual, predicted in pairs))
 
 
 def _npy(array: Tensor) -> bytes:
@@ -152,9 +164,18 @@ def _track(run: Run, metrics: TestMetrics, trained: TrainMetrics, paths: CellPat
             "selected/test_error": metrics.selected_test_error,
         },
     )
-    for path in (paths.metrics, paths.evaluation, paths.curve):
+    for path in (paths.metrics, paths.evaluation, paths.curve, paths.gradients, paths.responses, paths.blocks):
         run.log_file(path)
-    for name, picture in (("curve.png", draw_curve(paths.curve)), ("confusion.png", draw_confusion(paths.confusion))):
-        run.log_figure(name, picture)
+    for draw, path in (
+        (draw_curve, paths.curve),
+        (draw_confusion, paths.confusion),
+        (draw_gradients, paths.gradients),
+        (draw_responses, paths.responses),
+        (draw_blocks, paths.blocks),
+    ):
+        picture = draw(path)
+        if picture is not None:
+            run.log_figure(f"{path.stem}.png", picture)
+    run.log_figure(paths.activation_maps.name, paths.activation_maps.read_bytes())
     run.set_tags({"mlflow.note.content": f"test error {metrics.test_error:.2f} %"})
     run.finish()

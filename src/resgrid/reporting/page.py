@@ -1,48 +1,58 @@
-"""The report as files: one self-contained page, the summary for other programs, and the figures."""
+"""The report as files: one self-contained page, a short one for pull requests, a summary for programs, the figures."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from resgrid.artifacts import REPORTS, RUNS, DatasetCard, RunRecord, StageRecord, write_whole
 from resgrid.config import Config
-from resgrid.reporting.figures import (
-    MAX_CONFUSION_CLASSES,
-    Picture,
-    draw_confusions,
-    draw_curves,
-    draw_depth,
-    row_percent,
+from resgrid.reporting import panels, sources
+from resgrid.reporting.charts import swatch
+from resgrid.reporting.claims import judge
+from resgrid.reporting.ensembles import Ensemble, read_ensembles
+from resgrid.reporting.figures import draw_figures
+from resgrid.reporting.looks import kind_title, looks_of
+from resgrid.reporting.published import (
+    PUBLISHED,
+    TABLE_2,
+    TABLE_3,
+    TABLE_6,
+    differences_from_paper,
+    likeness,
+    set_beside,
 )
-from resgrid.reporting.findings import caution, find, percent, points
-from resgrid.reporting.published import PUBLISHED, differences_from_paper
-from resgrid.reporting.results import Comparison, NetworkResult, Results, read_results, summarise
+from resgrid.reporting.results import CellResult, NetworkResult, Results, read_results, summarise
+from resgrid.reporting.selection import selections
+from resgrid.reporting.verdicts import Verdict
+from resgrid.reporting.words import caution, number, percent, points
 
 _CONFUSIONS_LISTED = 5
+_MAPPED_CLASSES = 20  # more would make a confusion matrix unreadable
+_OPEN_CONFUSIONS = 12
+_MAPS_BYTES = 1_500_000  # of pictures inside the page
 _ALIKE = {"commit", "hardware", "devices", "threads", "precision", "versions"}
-_KINDS = {"plain": "plain", "resnet": "residual"}
 
 
 @dataclass(frozen=True)
 class Occasion:
-    """Executions of one pipeline stage that had everything in common but their time.
-
-    Attributes:
-        seconds: wall time of all of them, added up.
-    """
+    """Executions of one pipeline stage that had everything in common but their time."""
 
     stage: str
-    cells: int
-    seconds: float
+    cells: tuple[CellResult, ...]
     record: StageRecord
 
 
@@ -57,58 +67,78 @@ class Confusion:
 
 
 def write_report(config: Config, card: DatasetCard, runs: Path = RUNS, into: Path = REPORTS) -> None:
-    """Write `index.html`, `summary.json` and `figures/` (PNG and SVG) from the files of the grid's cells.
+    """Write `index.html`, `report.md`, `summary.json` and `figures/` (PNG and SVG) from the files of the grid's cells.
 
     Raises:
         ResultsError: cells lack files, or hold files that contradict each other; then nothing is written.
         OSError: a file can't be written.
     """
     results = read_results(config.grid.cells, card.classes, runs)
-    pictures = _draw(config, card, results)
-    files = {Path("index.html"): render_page(config, card, results, pictures).encode()}
-    summary = summarise(config, card, results)
-    files[Path("summary.json")] = (json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    for picture in pictures:
-        files[Path("figures", f"{picture.name}.svg")] = picture.svg
-        files[Path("figures", f"{picture.name}.png")] = picture.png
-    for leftover in {path.relative_to(into) for path in (into / "figures").glob("*")} - files.keys():
+    ensembles = read_ensembles(results, card.classes, config.report.ensembles, runs)
+    verdicts = judge(results, ensembles)
+    content = {
+        Path("index.html"): render_page(config, card, results, verdicts, ensembles).encode(),
+        Path("report.md"): render_summary(config, card, results, verdicts, ensembles).encode(),
+        Path("summary.json"): _json(summarise(config, card, results)),
+    }
+    for picture in draw_figures(results, config.schedule.milestones, _comparable(config, card)):
+        content[Path("figures", f"{picture.name}.svg")] = picture.svg
+        content[Path("figures", f"{picture.name}.png")] = picture.png
+    for leftover in {path.relative_to(into) for path in (into / "figures").glob("*")} - content.keys():
         (into / leftover).unlink()
-    for name, content in files.items():
-        write_whole(into / name, content)
+    for name, data in content.items():
+        write_whole(into / name, data)
 
 
-def render_page(config: Config, card: DatasetCard, results: Results, pictures: Sequence[Picture]) -> str:
-    """The page, with its style and its figures inside: it loads nothing."""
-    environment = Environment(
-        loader=PackageLoader("resgrid.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def render_page(
+    config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict], ensembles: Sequence[Ensemble]
+) -> str:
+    """The page, with its style, its charts and its script inside: it loads nothing."""
+    looks, milestones, top = looks_of(results), config.schedule.milestones, panels.top_of_curves(results)
+    script = Markup(files("resgrid.reporting").joinpath("templates", "script.js").read_text(encoding="utf-8"))
+    mapped = len(card.classes) <= _MAPPED_CLASSES
+    return (
+        _environment(autoescape=True)
+        .get_template("index.html.j2")
+        .render(
+            _shared(config, card, results, verdicts, ensembles),
+            looks=looks,
+            kinds=results.by_kind,
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            curve_data=_for_script(panels.curve_data(results)),
+            fig_1=panels.curves_by_error(results, looks, milestones, top),
+            fig_6=panels.curves_by_kind(results, looks, milestones, top),
+            fig_7=panels.layer_responses(results, looks),
+            top_of_curves=top,
+            by_depth=panels.errors_by_depth(results, looks, _comparable(config, card)),
+            by_cost=panels.errors_by_cost(results, looks),
+            gradients=panels.gradient_flow(results, looks),
+            blocks=panels.blocks(results, looks),
+            maps=activation_maps(results),
+            confusions=panels.confusions(results, card.classes) if mapped else {},
+            open_confusions=len(results.networks) <= _OPEN_CONFUSIONS,
+            most_confused={} if mapped else _most_confused(results, card.classes),
+            beside={row.published: row for row in set_beside(results, config, card)},
+            likeness=likeness(config, card),
+            table_2=TABLE_2,
+            table_3=TABLE_3,
+            table_6=TABLE_6,
+            selections=selections(results),
+            recipe=_recipe(config),
+            occasions=_occasions(results.cells),
+            precisions=sorted({cell.train.precision for cell in results.cells}),
+            unrecorded=[cell.cell.name for cell in results.cells if cell.record is None],
+        )
     )
-    environment.filters |= {"percent": percent, "points": points, "duration": duration, "base64": _base64}
-    findings = find(results)
-    records = [cell.record for cell in results.cells]
-    return environment.get_template("index.html.j2").render(
-        config=config,
-        card=card,
-        results=results,
-        kinds=" and ".join(sorted({_KINDS[result.network.family] for result in results.networks})),
-        findings=findings,
-        caution=caution(len(config.grid.seed)),
-        answered=[finding for finding in findings if finding.comparisons],
-        against_plain=_against_plain(results),
-        pictures={picture.name: picture for picture in pictures},
-        confusions={} if _draws_confusions(card) else _confusions(results, card.classes),
-        published=PUBLISHED if card.name == "cifar10" else {},
-        differences=differences_from_paper(config, card),
-        recipe=_recipe(config),
-        occasions=_occasions(records),
-        commits=sorted({record.train.commit or "none" for record in records if record and record.train}),
-        precisions=sorted({cell.train.precision for cell in results.cells}),
-        unrecorded=[cell.cell.name for cell in results.cells if cell.record is None],
-        run_address=run_address,
-    )
+
+
+def render_summary(
+    config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict], ensembles: Sequence[Ensemble]
+) -> str:
+    """Verdicts and tables as Markdown, short, for a pull request."""
+    template = _environment(autoescape=False).get_template("report.md.j2")
+    return template.render(_shared(config, card, results, verdicts, ensembles))
 
 
 def run_address(record: RunRecord) -> str | None:
@@ -135,7 +165,7 @@ def most_confused(network: NetworkResult, classes: Sequence[str], count: int) ->
     """The pairs of classes with the largest share of the actual class's images, at most `count`."""
     wrong = network.confusion.copy()
     np.fill_diagonal(wrong, 0)
-    shares = row_percent(network.confusion)
+    shares = panels.row_percent(network.confusion)
     # Stable, so that equal shares keep the order of the classes.
     order = np.argsort(-np.where(wrong > 0, shares, 0), axis=None, kind="stable")[:count]
     pairs = [divmod(int(place), len(classes)) for place in order]
@@ -146,53 +176,114 @@ def most_confused(network: NetworkResult, classes: Sequence[str], count: int) ->
     ]
 
 
-def _draw(config: Config, card: DatasetCard, results: Results) -> list[Picture]:
-    like_for_like = not differences_from_paper(config, card)
-    errors = {name: number.error for name, number in PUBLISHED.items() if number.error is not None}
-    pictures = [
-        draw_depth(results, errors if like_for_like else {}),
-        draw_curves(results, config.schedule.milestones),
-    ]
-    if _draws_confusions(card):
-        pictures.append(draw_confusions(results, card.classes))
-    return pictures
+def activation_maps(results: Results) -> dict[str, str | None]:
+    """Each network's class activation maps of its first seed that has them, as a data address, by cell.
+
+    None for those beyond what a page can hold; the shallowest and the deepest of each kind come first.
+    """
+    having = {
+        network.name: next((cell for cell in network.cells if cell.activation_maps is not None), None)
+        for network in results.networks
+    }
+    ends = [group[place].name for group in results.by_kind.values() for place in (-1, 0)]
+    maps: dict[str, str | None] = {}
+    held = 0
+    for name in dict.fromkeys([*ends, *(network.name for network in results.by_depth)]):
+        cell = having[name]
+        if cell is None or cell.activation_maps is None:
+            continue
+        held += cell.activation_maps.stat().st_size
+        picture = base64.b64encode(cell.activation_maps.read_bytes()).decode()
+        maps[cell.cell.name] = f"data:image/png;base64,{picture}" if held <= _MAPS_BYTES else None
+    return maps
 
 
-def _draws_confusions(card: DatasetCard) -> bool:
-    return len(card.classes) <= MAX_CONFUSION_CLASSES
+@cache
+def _environment(autoescape: bool) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("resgrid.reporting"),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "shown": sources.shown,
+        "duration": duration,
+        "number": number,
+        "percent": percent,
+        "points": points,
+        "folded": sources.folded,
+        "cell": _in_markdown_cell,
+    }
+    environment.globals |= {
+        "of_card": sources.of_card,
+        "of_cell": sources.of_cell,
+        "of_cells": sources.of_cells,
+        "of_network": sources.of_network,
+        "of_file": sources.of_file,
+        "of_record": sources.of_record,
+        "device_seconds": sources.device_seconds,
+        "difference": sources.difference,
+        "confusion_sources": sources.confusion_sources,
+        "of_ensemble": sources.of_ensemble,
+        "against_paper": sources.against_paper,
+        "kind_title": kind_title,
+        "swatch": swatch,
+        "run_address": run_address,
+    }
+    return environment
 
 
-def _confusions(results: Results, classes: Sequence[str]) -> dict[str, list[Confusion]]:
-    return {network.name: most_confused(network, classes, _CONFUSIONS_LISTED) for network in results.by_depth}
-
-
-def _against_plain(results: Results) -> dict[str, Comparison]:
-    """The test error of each residual network against its plain twin's, where there is one."""
-    plain = {result.network.depth: result for result in results.by_shortcut.get("none", [])}
+def _shared(
+    config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict], ensembles: Sequence[Ensemble]
+) -> dict[str, Any]:
+    """What the page and the short report both say."""
+    by_name = {network.name: network for network in results.networks}
+    twins = {network.name: by_name.get(network.plain_twin or "") for network in results.networks}
+    records = [cell.record for cell in results.cells]
+    answers = Counter(verdict.answer for verdict in verdicts)
+    order = ("reproduced", "contradicted", "inconclusive", "not tested")
     return {
-        result.name: Comparison("test_error", plain[result.network.depth], result)
-        for result in results.networks
-        if result.network.shortcut != "none" and result.network.depth in plain
+        "config": config,
+        "card": card,
+        "results": results,
+        "by_name": by_name,
+        "plain_twins": {name: twin for name, twin in twins.items() if twin is not None},
+        "verdicts": sorted(verdicts, key=lambda verdict: verdict.answer == "not tested"),
+        "answers": [(answer, answers[answer]) for answer in order if answers[answer]],
+        "caution": caution(len(config.grid.seed)),
+        "ensembles": ensembles,
+        "commits": sorted({record.train.commit or "none" for record in records if record and record.train}),
+        "differences": differences_from_paper(config, card),
     }
 
 
-def _occasions(records: Iterable[RunRecord | None]) -> list[Occasion]:
+def _comparable(config: Config, card: DatasetCard) -> dict[str, float]:
+    """The paper's test errors that are like for like; none where anything differs from the paper's runs."""
+    if differences_from_paper(config, card):
+        return {}
+    return {name: number.error for name, number in PUBLISHED.items() if number.error is not None}
+
+
+def _most_confused(results: Results, classes: Sequence[str]) -> dict[str, list[Confusion]]:
+    return {network.name: most_confused(network, classes, _CONFUSIONS_LISTED) for network in results.by_depth}
+
+
+def _occasions(cells: Iterable[CellResult]) -> list[Occasion]:
     """What ran where, on which commit and with which versions: the like together, the most frequent first."""
-    executions: dict[str, list[tuple[str, StageRecord]]] = {}
-    for record in records:
-        if record is None:
-            continue
-        for stage, executed in (("training", record.train), ("evaluation", record.evaluate)):
+    executions: dict[str, list[tuple[str, StageRecord, CellResult]]] = {}
+    for cell in cells:
+        for stage in ("train", "evaluate"):
+            executed = getattr(cell.record, stage, None)
             if executed is not None:
                 alike = f"{stage} {executed.model_dump_json(include=_ALIKE)}"
-                executions.setdefault(alike, []).append((stage, executed))
+                executions.setdefault(alike, []).append((stage, executed, cell))
     occasions = [
-        Occasion(
-            stage=group[0][0], cells=len(group), seconds=sum(each.seconds for _, each in group), record=group[0][1]
-        )
+        Occasion(stage=group[0][0], record=group[0][1], cells=tuple(cell for _, _, cell in group))
         for group in executions.values()
     ]
-    return sorted(occasions, key=lambda occasion: -occasion.cells)
+    return sorted(occasions, key=lambda occasion: -len(occasion.cells))
 
 
 def _recipe(config: Config) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -217,5 +308,15 @@ def _in_words(value: Any) -> str:
     return "none" if value is None or value == {} else str(value)
 
 
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+def _in_markdown_cell(text: str) -> str:
+    """Text that can't end its cell of a table, nor be taken for a tag."""
+    return " ".join(text.replace("|", r"\|").replace("<", "&lt;").split())
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _for_script(content: dict[str, Any]) -> Markup:
+    """JSON for a script element, which nothing inside it can end."""
+    return Markup(json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))

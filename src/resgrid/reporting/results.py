@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -20,10 +19,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from resgrid.artifacts import (
+    BLOCKS_COLUMNS,
     CURVE_COLUMNS,
+    GRADIENTS_COLUMNS,
     PREPARED,
+    RESPONSES_COLUMNS,
     RUNS,
     CellPaths,
+    Complexity,
     DatasetCard,
     PreparedPaths,
     RunRecord,
@@ -33,8 +36,13 @@ from resgrid.artifacts import (
 )
 from resgrid.cells import Cell, Network, parse_network
 from resgrid.config import Config
+from resgrid.reporting.statistics import Difference, Spread, paired_difference
 
 Measure = Literal["train_error", "val_error", "test_error", "selected_val_error", "selected_test_error"]
+AnalysisName = Literal["responses", "gradients", "blocks"]
+# The kinds of the paper's CIFAR-10 networks, in the order of its tables.
+PAPER_KINDS = ("plain", "resnet-A", "resnet-B", "resnet-C")
+
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
 # Both are shares of the same images, so they differ by rounding only.
@@ -47,26 +55,6 @@ class ResultsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Spread:
-    """One quantity over the seeds of a network, in the order of the seeds."""
-
-    values: tuple[float, ...]
-
-    @property
-    def n(self) -> int:
-        return len(self.values)
-
-    @property
-    def mean(self) -> float:
-        return fmean(self.values)
-
-    @property
-    def deviation(self) -> float | None:
-        """The sample deviation (divided by n - 1); None for one seed."""
-        return stdev(self.values) if self.n > 1 else None
-
-
-@dataclass(frozen=True)
 class CellResult:
     """What one cell left behind.
 
@@ -74,6 +62,11 @@ class CellResult:
         curve: `CURVE_COLUMNS`, one row for each validation; errors in percent.
         confusion: test images, by actual (row) and predicted (column) class.
         record: None where this machine holds no record of the run, as after a restore from DVC's cache.
+        complexity: None where no file says it, as for the next three.
+        responses: `RESPONSES_COLUMNS`.
+        gradients: `GRADIENTS_COLUMNS`.
+        blocks: `BLOCKS_COLUMNS`; None also for a network without blocks.
+        activation_maps: the picture's path; None where there is none.
     """
 
     cell: Cell
@@ -82,6 +75,11 @@ class CellResult:
     curve: pd.DataFrame
     confusion: NDArray[np.int64]
     record: RunRecord | None
+    complexity: Complexity | None = None
+    responses: pd.DataFrame | None = None
+    gradients: pd.DataFrame | None = None
+    blocks: pd.DataFrame | None = None
+    activation_maps: Path | None = None
 
     @property
     def errors(self) -> dict[Measure, float]:
@@ -96,6 +94,19 @@ class CellResult:
 
 
 @dataclass(frozen=True)
+class Analysis:
+    """One analysis of a network, over the seeds that have it.
+
+    Attributes:
+        cells: those that have its file.
+        table: the file's columns, numbers averaged over these cells, row by row.
+    """
+
+    cells: tuple[CellResult, ...]
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class NetworkResult:
     """One network with all its seeds."""
 
@@ -107,8 +118,32 @@ class NetworkResult:
         return parse_network(self.name)
 
     @property
+    def depth(self) -> int | None:
+        """Weighted layers; None where the name doesn't say them."""
+        return self.network.depth
+
+    @property
+    def kind(self) -> str:
+        """What networks that differ in depth alone have in common: the name without the depth (`plain`, `resnet-A`)."""
+        return self.name if self.depth is None else self.name.replace(str(self.depth), "", 1)
+
+    @property
+    def plain_twin(self) -> str | None:
+        """The name of the same network without shortcuts; None for a network that isn't residual."""
+        if not self.name.startswith("resnet"):
+            return None
+        return "-".join(
+            part for part in self.name.replace("resnet", "plain", 1).split("-") if part not in ("A", "B", "C")
+        )
+
+    @property
     def parameters(self) -> int:
         return self.cells[0].train.parameters
+
+    @property
+    def complexity(self) -> Complexity | None:
+        """It is the same for every seed."""
+        return next((cell.complexity for cell in self.cells if cell.complexity is not None), None)
 
     @cached_property
     def errors(self) -> dict[Measure, Spread]:
@@ -122,7 +157,27 @@ class NetworkResult:
 
     def curves(self, column: str) -> pd.DataFrame:
         """A column of `curve.csv` by step (rows) and seed (columns)."""
-        return pd.concat({cell.cell.seed: cell.curve.set_index("step")[column] for cell in self.cells}, axis=1)
+        return pd.DataFrame(
+            {cell.cell.seed: pd.Series(cell.curve[column].array, index=cell.curve["step"]) for cell in self.cells}
+        )
+
+    def analysis(self, name: AnalysisName) -> Analysis | None:
+        """The mean over the seeds; None where no seed has the file.
+
+        Raises:
+            ResultsError: the seeds' files are of different layers or blocks.
+        """
+        cells = tuple(cell for cell in self.cells if getattr(cell, name) is not None)
+        if not cells:
+            return None
+        tables: list[pd.DataFrame] = [getattr(cell, name) for cell in cells]
+        first, *others = tables
+        labels = first.select_dtypes(exclude="float")
+        if any(not labels.equals(other[labels.columns]) for other in others):
+            raise ResultsError(f"{self.name}: the seeds' {name}.csv name different layers; `dvc repro` makes them anew")
+        numbers = [table.select_dtypes("float") for table in tables]
+        mean = sum(numbers[1:], numbers[0]) / len(numbers)
+        return Analysis(cells, first.assign(**{str(column): mean[column] for column in mean}))
 
 
 @dataclass(frozen=True)
@@ -142,18 +197,10 @@ class Comparison:
         firsts, seconds = self.first.errors[self.measure].values, self.second.errors[self.measure].values
         return Spread(tuple(second - first for first, second in zip(firsts, seconds, strict=True)))
 
-    @property
-    def direction(self) -> Literal["higher", "lower", "undecided"]:
-        """How the second network's error lies to the first's.
-
-        Decided only if every seed agrees and the mean difference exceeds the deviation of the differences.
-        """
-        spread = self.differences
-        if abs(spread.mean) <= (spread.deviation or 0):
-            return "undecided"
-        if min(spread.values) > 0:
-            return "higher"
-        return "lower" if max(spread.values) < 0 else "undecided"
+    @cached_property
+    def difference(self) -> Difference:
+        """Of the means over the seeds, with its interval."""
+        return paired_difference(self.differences)
 
 
 @dataclass(frozen=True)
@@ -168,26 +215,23 @@ class Results:
 
     @property
     def depths(self) -> list[int]:
-        return sorted({network.network.depth for network in self.networks})
+        """Those that occur; a network whose name says no depth has none."""
+        return sorted({network.depth for network in self.networks if network.depth is not None})
 
     @property
     def by_depth(self) -> list[NetworkResult]:
-        """Each plain network followed by its residual twins."""
-        return sorted(
-            self.networks, key=lambda result: (result.network.depth, _SHORTCUT_ORDER.index(result.network.shortcut))
-        )
+        """Each plain network followed by its residual twins and others of its depth; those without a depth last."""
+        return sorted(self.networks, key=lambda result: (result.depth or math.inf, *_rank(result.kind)))
 
     @property
-    def by_shortcut(self) -> dict[str, list[NetworkResult]]:
-        """By shortcut option (`none`, A, B, C; those that occur), each from shallow to deep."""
-        groups = {
-            shortcut: [result for result in self.by_depth if result.network.shortcut == shortcut]
-            for shortcut in _SHORTCUT_ORDER
-        }
-        return {shortcut: group for shortcut, group in groups.items() if group}
+    def by_kind(self) -> dict[str, list[NetworkResult]]:
+        """By kind: those of the paper first, then in the alphabet's order; each from shallow to deep."""
+        kinds = sorted({network.kind for network in self.networks}, key=_rank)
+        return {kind: [result for result in self.by_depth if result.kind == kind] for kind in kinds}
 
 
-_SHORTCUT_ORDER = ("none", "A", "B", "C")
+def _rank(kind: str) -> tuple[int, str]:
+    return PAPER_KINDS.index(kind) if kind in PAPER_KINDS else len(PAPER_KINDS), kind
 
 
 def read_card(prepared: Path = PREPARED) -> DatasetCard:
@@ -292,6 +336,11 @@ def _read_cell(cell: Cell, classes: list[str], runs: Path) -> CellResult:
         curve=_read_curve(paths.curve),
         confusion=_read_confusion(paths.confusion, classes, test),
         record=_read(RunRecord, record) if record.is_file() else None,
+        complexity=_read(Complexity, paths.complexity) if paths.complexity.is_file() else None,
+        responses=_read_analysis(paths.responses, RESPONSES_COLUMNS),
+        gradients=_read_analysis(paths.gradients, GRADIENTS_COLUMNS),
+        blocks=_read_analysis(paths.blocks, BLOCKS_COLUMNS),
+        activation_maps=paths.activation_maps if paths.activation_maps.is_file() else None,
     )
 
 
@@ -304,10 +353,24 @@ def _read(record_type: type[RecordT], path: Path) -> RecordT:
         raise _contradiction(path, f"can't be read: {place}: {details['msg']}".replace(": :", ":")) from None
 
 
+def _read_analysis(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:
+    """None where there is no such file (an older run) or no row in it (a network without blocks)."""
+    if not path.is_file():
+        return None
+    table = _read_table(path, columns)
+    measured = [column for column in columns if column not in ("step", "index", "layer", "block")]
+    return None if table.empty else table.astype(dict.fromkeys(measured, float))
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    table = _read_csv(path)
+    if tuple(table.columns) != columns:
+        raise _contradiction(path, f"has the columns {', '.join(table.columns)}, not {', '.join(columns)}")
+    return table
+
+
 def _read_curve(path: Path) -> pd.DataFrame:
-    curve = _read_csv(path)
-    if tuple(curve.columns) != CURVE_COLUMNS:
-        raise _contradiction(path, f"has the columns {', '.join(curve.columns)}, not {', '.join(CURVE_COLUMNS)}")
+    curve = _read_table(path, CURVE_COLUMNS)
     if curve.empty or not curve["step"].is_monotonic_increasing or not curve["step"].is_unique:
         raise _contradiction(path, "has no rows, or steps that don't grow")
     return curve

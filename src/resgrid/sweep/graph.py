@@ -248,7 +248,8 @@ class Graph:
         partial.replace(place)
 
     def _cell_stages(self) -> list[PipelineStage]:
-        return [cast("PipelineStage", stage) for group in CELL_STAGES for stage in self._repo.stage.collect(group)]
+        stages = [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
+        return [s for group in CELL_STAGES for s in stages if str(s.addressing).partition("@")[0] == group]
 
     def _stage(self, name: str) -> PipelineStage:
         (stage,) = self._repo.stage.collect(name)

@@ -141,7 +141,7 @@ def _plan_cell(graph: Graph, name: str, stages: list[str], force: bool, dry: boo
 
 
 def _cost(cell: str) -> float:
-    return float(parse_network(parse_cell(cell).network).depth)
+    return float(parse_network(parse_cell(cell).network).depth or 0)
 
 
 def _matches(pattern: str, cell: str) -> bool:

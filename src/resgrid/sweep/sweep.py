@@ -40,7 +40,10 @@ class Outcome:
     Attributes:
         failed: by cell, why.
         stopped: those that the user ended before they were done, or that didn't begin.
+        committed: stages that are recorded.
         busy_seconds: time that cells spent computing, all together.
+        first_start: of a cell, on the monotonic clock.
+        last_commit: of a stage, likewise.
     """
 
     done: list[str] = field(default_factory=list)
@@ -48,6 +51,15 @@ class Outcome:
     stopped: list[str] = field(default_factory=list)
     committed: list[str] = field(default_factory=list)
     busy_seconds: float = 0.0
+    first_start: float | None = None
+    last_commit: float | None = None
+
+    @property
+    def makespan(self) -> float:
+        """Seconds from the start of the first cell to the last commit; 0 if nothing was committed."""
+        if self.first_start is None or self.last_commit is None:
+            return 0.0
+        return self.last_commit - self.first_start
 
 
 def run_sweep(
@@ -103,21 +115,20 @@ def _report(graph: Graph) -> int:
 def _run(plan: Plan, graph: Graph, config: Config, area: Path) -> Outcome:
     snapshots = {cell.name: _snapshots(graph, cell.stages) for cell in plan.to_run}
     run = start_run("sweep", DatasetCard.read(PreparedPaths().card).label, None)
-    clock = time.monotonic()
     try:
         _log_plan(run, plan, config)
+        clock = time.monotonic()
         # Ray takes a second to import, which a plan with nothing to run need not wait for.
         from resgrid.sweep.driver import cluster
 
         with cluster(config.sweep) as resources:
-            started = time.monotonic()
             console.print(
-                f"{len(plan.to_run)} cells on {resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs; "
-                f"Ray took {started - clock:.1f} s to start"
+                f"{len(plan.to_run)} cells on {resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
             )
             outcome = _run_on_cluster(snapshots, graph, config, area, run.run_id)
-            makespan = time.monotonic() - started
-        slots = cells_at_once(config, resources)
+        slots, makespan = cells_at_once(config, resources), outcome.makespan
+        until_first = (outcome.first_start or time.monotonic()) - clock
+        console.print(f"{makespan:.1f} s from the first cell's start to the last commit; Ray took {until_first:.1f} s")
         run.log_metrics(
             0,
             {
@@ -127,7 +138,7 @@ def _run(plan: Plan, graph: Graph, config: Config, area: Path) -> Outcome:
                 "sweep/makespan_seconds": makespan,
                 "sweep/busy_seconds": outcome.busy_seconds,
                 "sweep/efficiency": outcome.busy_seconds / (makespan * slots) if makespan and slots else 0.0,
-                "sweep/ray_startup_seconds": started - clock,
+                "sweep/ray_startup_seconds": until_first,
             },
         )
     except BaseException:
@@ -145,6 +156,10 @@ def _run_on_cluster(
     outcome = Outcome()
     deliveries: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
     with Board(list(snapshots)) as board:
+
+        def started(cell: str) -> None:
+            outcome.first_start = outcome.first_start or time.monotonic()
+            board.started(cell)
 
         def heard(cell: str, message: dict[str, Any]) -> None:
             board.progress(cell, message)
@@ -171,7 +186,7 @@ def _run_on_cluster(
                 common_to_cells(area, graph, parent),
                 config.sweep,
                 area / "tune",
-                Listener(board.started, heard, failed),
+                Listener(started, heard, failed),
             )
         finally:
             deliveries.put(None)
@@ -197,6 +212,7 @@ def _commit_all(
             board.ended(cell, FAILED, outcome.failed[cell])
         else:
             outcome.committed.append(stage)
+            outcome.last_commit = time.monotonic()
             shutil.rmtree(area / "delivered" / stage, ignore_errors=True)
 
 

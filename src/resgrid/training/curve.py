@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from resgrid.artifacts import CURVE_COLUMNS
+from resgrid.artifacts import CURVE_COLUMNS, csv_bytes
 from resgrid.training.module import Classifier
 from resgrid.training.tally import Tally
 
@@ -72,11 +70,7 @@ class CurveRecorder(pl.Callback):
         self.selected_weights = state_dict["selected_weights"]
 
     def csv(self) -> bytes:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CURVE_COLUMNS)
-        writer.writerows([row[column] for column in CURVE_COLUMNS] for row in self.rows)
-        return text.getvalue().encode()
+        return csv_bytes(CURVE_COLUMNS, ([row[column] for column in CURVE_COLUMNS] for row in self.rows))
 
 
 def snapshot(module: Classifier) -> dict[str, Tensor]:

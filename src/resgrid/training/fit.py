@@ -38,6 +38,7 @@ from resgrid.tracking import Run, Untracked, start_run
 from resgrid.tracking.lineage import current_commit, host_name, versions
 from resgrid.training.curve import CurveRecorder, Row, snapshot
 from resgrid.training.fingerprint import cell_fingerprint
+from resgrid.training.gradients import GradientRecorder
 from resgrid.training.module import Classifier
 from resgrid.training.progress import ProgressLine
 from resgrid.training.resume import Checkpoints, SaveForResuming, ToldToEndError
@@ -107,6 +108,7 @@ class Training:
         self.module = self._build_module(world_size=devices * config.train.num_nodes)
         steps_per_epoch = len(self.module.train_images) / config.train.batch_size
         self.curve = CurveRecorder(steps_per_epoch, self._take_row)
+        self.gradients = GradientRecorder(config.train.max_steps)
         self.progress = ProgressLine(cell.name, config.train.max_steps, config.train.batch_size, self.curve)
         self.checkpoints = Checkpoints.of(cell, fingerprint, self._conditions(devices * config.train.num_nodes))
         self.saving = SaveForResuming(self.checkpoints, config.train.checkpoint_every)
@@ -155,6 +157,7 @@ class Training:
         write_whole(paths.weights, safetensors.torch.save(snapshot(self.module)))
         write_whole(paths.selected, safetensors.torch.save(self.curve.selected_weights))
         write_whole(paths.curve, self.curve.csv())
+        write_whole(paths.gradients, self.gradients.csv())
         metrics.write(paths.metrics)
         self._write_record(record)
         self.checkpoints.delete()
@@ -183,7 +186,9 @@ class Training:
             make_batchnorm_global(network)
         rate = LearningRate(config.optimizer, config.schedule, parse_network(self.cell.network).depth)
         train_images, val_images = (self._images(split) for split in ("train", "val"))
-        return Classifier(network, train_images, val_images, config.optimizer, rate, config.train.compile)
+        return Classifier(
+            network, train_images, val_images, config.optimizer, rate, config.train.compile, self.cell.seed
+        )
 
     def _images(self, split: str) -> DeviceImages:
         return load_images(PreparedPaths(), split, self.config.augment.normalize, self.card)
@@ -216,7 +221,7 @@ class Training:
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[self.curve, self.progress, self.saving],
+            callbacks=[self.curve, self.gradients, self.progress, self.saving],
         )
 
     def _conditions(self, world_size: int) -> dict[str, str]:
@@ -298,7 +303,7 @@ def _tags(cell: Cell, card: DatasetCard, fingerprint: str, precision: Precision)
     return {
         "cell": cell.name,
         "family": network.family,
-        "depth": str(network.depth),
+        "depth": "unknown" if network.depth is None else str(network.depth),
         "shortcut": network.shortcut,
         "data": card.label,
         "data_hash": card.data_hash,

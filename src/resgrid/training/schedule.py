@@ -15,13 +15,14 @@ class LearningRate:
     Args:
         optimizer: the full rate.
         schedule: milestones and warm-up.
-        depth: of the network; shallow ones don't warm up.
+        depth: of the network; shallow ones don't warm up, nor those whose name says none.
     """
 
-    def __init__(self, optimizer: OptimizerConfig, schedule: ScheduleConfig, depth: int) -> None:
+    def __init__(self, optimizer: OptimizerConfig, schedule: ScheduleConfig, depth: int | None) -> None:
         self.full_rate = optimizer.lr
         self.milestones, self.gamma = schedule.milestones, schedule.gamma
-        self._warmup = schedule.warmup if schedule.warmup and depth >= schedule.warmup.from_depth else None
+        deep = schedule.warmup is not None and depth is not None and depth >= schedule.warmup.from_depth
+        self._warmup = schedule.warmup if deep else None
         self.warmup_ended_at: int | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""Stage `train`: counts to train.max_steps, ten a second, saves each step, and goes on from the one that it finds."""
+"""Stage `train`: counts to train.max_steps, ten a second (a residual one after each PAUSE), and saves each step."""
 
 import json
 import os
@@ -17,6 +17,7 @@ record = state / "records" / f"{cell}-0.json"
 saved.parent.mkdir(parents=True, exist_ok=True)
 record.parent.mkdir(parents=True, exist_ok=True)
 told: list[int] = []
+pause = float(os.environ.get("PAUSE", "0.1")) if cell.startswith("resnet") else 0.1
 signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
 
 params = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
@@ -25,7 +26,7 @@ begin = int(saved.read_text()) if saved.exists() else 0
 begins = [*(json.loads(record.read_text()) if record.exists() else []), begin]
 record.write_text(json.dumps(begins))
 for step in range(begin, params["train"]["max_steps"]):
-    time.sleep(0.1)
+    time.sleep(pause)
     partial = saved.with_suffix(".partial")
     partial.write_text(str(step + 1))
     partial.replace(saved)

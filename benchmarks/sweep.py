@@ -1,0 +1,165 @@
+"""Command: measure what a sweep adds to what it runs, with cells that sleep, beside the other ways to run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from mlflow import MlflowClient
+from rich.table import Table
+from ruamel.yaml import YAML
+
+from benchmarks.report import load_average
+from benchmarks.synthetic import write_prepared
+from resgrid.artifacts import PreparedPaths, write_whole
+from resgrid.hardware import describe_hardware
+from resgrid.terminal import console, run_command
+from resgrid.tracking.lineage import current_commit, versions
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+OUTPUT = REPOSITORY / "benchmarks/results/sweep.json"
+
+AT_ONCE = 4
+SLEEP_SECONDS = 3
+CELLS = 8
+MANY = (25, 50, 100, 200)
+
+
+def sweep(
+    quick: Annotated[bool, typer.Option("--quick", help="One round, and 50 cells instead of 200: a look.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where the JSON goes. [default: benchmarks/results/sweep.json; --quick: nowhere]"),
+    ] = None,
+) -> None:
+    """Measure `make sweep`: about 10 minutes, 3 with --quick.
+
+    Eight cells sleep three seconds each, four at a time: six seconds at best. They are run by `dvc repro` one after the
+    other, by `xargs -P4 dvc --wait-for-lock repro -s`, and by a sweep, whose time counts from the start of the first
+    cell to the last commit, with Ray's start beside it. Then more and more cells of no length: the cost of each.
+    """
+    output = output.absolute() if output else None if quick else OUTPUT
+    for variable in ("MLFLOW_TRACKING_URI", "RESGRID_STATE"):
+        os.environ.pop(variable, None)
+    load = load_average()
+    if load > 0.5:
+        console.print(f"the load is {load:.1f}: other work is running, which lengthens the times", style="yellow")
+    rounds = 1 if quick else 3
+    serial = [_timed(["dvc", "repro"], CELLS, SLEEP_SECONDS) for _ in range(1 if quick else 2)]
+    console.print(f"dvc repro: {statistics.median(serial):.1f} s")
+    xargs = [_timed(["sh", "-c", _xargs()], CELLS, SLEEP_SECONDS) for _ in range(rounds)]
+    console.print(f"xargs -P{AT_ONCE} dvc --wait-for-lock repro -s: {statistics.median(xargs):.1f} s")
+    sweeps = [_sweep(CELLS, SLEEP_SECONDS) for _ in range(rounds)]
+    console.print(f"sweep: {statistics.median(makespan for makespan, _ in sweeps):.1f} s")
+    many = {cells: _sweep(cells, 0)[0] for cells in MANY if not quick or cells <= 50}
+    console.print(f"cells of no length: {', '.join(f'{cells}: {seconds:.1f} s' for cells, seconds in many.items())}")
+    fewest, most = min(many), max(many)
+    results = {
+        "makespan_s": round(statistics.median(makespan for makespan, _ in sweeps), 2),
+        "makespans_s": [round(makespan, 2) for makespan, _ in sweeps],
+        "ideal_s": CELLS * SLEEP_SECONDS / AT_ONCE,
+        "ray_startup_s": round(statistics.median(startup for _, startup in sweeps), 2),
+        "per_cell_s": round((many[most] - many[fewest]) / (most - fewest), 3),
+        "empty_cells_s": {str(cells): round(seconds, 2) for cells, seconds in many.items()},
+        "dvc_repro_s": round(statistics.median(serial), 2),
+        "xargs_s": round(statistics.median(xargs), 2),
+        "load": load,
+        "hardware": describe_hardware(),
+        "commit": current_commit(),
+        "versions": versions(),
+    }
+    console.print(_table(results))
+    if output:
+        write_whole(output, (json.dumps(results, indent=2) + "\n").encode())
+        console.print(f"written: {output}")
+
+
+def _sweep(cells: int, seconds: float) -> tuple[float, float]:
+    """The makespan of a sweep, and the time until its first cell started."""
+    with _repository(cells, seconds) as folder, chdir(folder):
+        _run([sys.executable, "-m", "pipeline.sweep"])
+        client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+        (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+        return run.data.metrics["sweep/makespan_seconds"], run.data.metrics["sweep/ray_startup_seconds"]
+
+
+def _timed(command: list[str], cells: int, seconds: float) -> float:
+    with _repository(cells, seconds) as folder, chdir(folder):
+        start = time.perf_counter()
+        _run(command)
+        return time.perf_counter() - start
+
+
+def _run(command: list[str]) -> None:
+    environment = os.environ | {
+        "PYTHONPATH": f"src{os.pathsep}.",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": AT_ONCE}),  # cells that sleep need no cores
+    }
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+
+
+def _xargs() -> str:
+    return (
+        f"dvc stage list --name-only | grep '^train@' | "
+        f"xargs -P{AT_ONCE} -I{{}} dvc --wait-for-lock repro --quiet --single-item {{}}"
+    )
+
+
+@contextmanager
+def _repository(cells: int, seconds: float) -> Iterator[Path]:
+    """A temporary repository of cells that sleep and write one line."""
+    with TemporaryDirectory(prefix="resgrid-bench-") as folder:
+        root = Path(folder).resolve()
+        for part in ("src", "pipeline"):
+            ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(REPOSITORY / part, root / part, ignore=ignored)
+        (root / ".dvc").mkdir()
+        shutil.copy(REPOSITORY / ".dvc/config", root / ".dvc/config")
+        yaml = YAML(typ="safe", pure=True)
+        params = yaml.load(REPOSITORY / "params.yaml")
+        params["grid"] = {"network": ["plain8"], "seed": list(range(cells))}
+        yaml.dump(params, root / "params.yaml")
+        stage = {
+            "matrix": {"network": "${grid.network}", "seed": "${grid.seed}"},
+            "cmd": f"sleep {seconds:g} && mkdir -p runs/${{key}} && echo ${{key}} > runs/${{key}}/weights.txt",
+            "deps": ["data/prepared/card.json"],
+            "outs": ["runs/${key}/weights.txt"],
+        }
+        yaml.dump({"stages": {"train": stage}}, root / "dvc.yaml")
+        write_prepared(PreparedPaths(root / "data/prepared"), (1, 8, 8))
+        subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+        yield root
+
+
+def _table(results: dict[str, object]) -> Table:
+    table = Table(title=f"{CELLS} cells of {SLEEP_SECONDS} s, {AT_ONCE} at a time")
+    table.add_column("")
+    table.add_column("seconds", justify="right")
+    for label, key in (
+        ("at best", "ideal_s"),
+        ("make sweep, first start to last commit", "makespan_s"),
+        ("Ray's start before it", "ray_startup_s"),
+        (f"xargs -P{AT_ONCE} dvc --wait-for-lock repro -s", "xargs_s"),
+        ("dvc repro", "dvc_repro_s"),
+        ("each cell of no length", "per_cell_s"),
+    ):
+        table.add_row(label, f"{results[key]:.2f}")
+    return table
+
+
+if __name__ == "__main__":
+    run_command(sweep)

@@ -1,0 +1,235 @@
+"""Tables of what networks cost: side by side, by layer, beside the paper's numbers; and counting exercises."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from rich.table import Table
+from torch import nn
+
+from resgrid.artifacts import DatasetCard, PreparedPaths
+from resgrid.models.complexity import NetworkCost, count, count_network
+from resgrid.terminal import console
+
+ImageSize = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class PaperNumber:
+    """A number that the paper prints of a network: `value` × `unit`, with as many `digits` behind the point."""
+
+    network: str
+    image: ImageSize
+    classes: int
+    quantity: Literal["parameters", "multiply-adds"]
+    value: float
+    digits: int
+    unit: float
+    source: str
+
+
+# Of "Deep Residual Learning for Image Recognition", arXiv 1512.03385.
+_TABLE_1 = (("18", "A", 1.8), ("34", "A", 3.6), ("50", "B", 3.8), ("101", "B", 7.6), ("152", "B", 11.3))
+_TABLE_6 = ((20, 0.27, 2), (32, 0.46, 2), (44, 0.66, 2), (56, 0.85, 2), (110, 1.7, 1), (1202, 19.4, 1))
+PAPER_NUMBERS = (
+    *(
+        PaperNumber(f"resnet{depth}-imagenet-{option}", (3, 224, 224), 1000, "multiply-adds", value, 1, 1e9, "Table 1")
+        for depth, option, value in _TABLE_1
+    ),
+    *(
+        PaperNumber(f"resnet{depth}-A", (3, 32, 32), 10, "parameters", value, digits, 1e6, "Table 6")
+        for depth, value, digits in _TABLE_6
+    ),
+)
+
+
+def count_all(names: Iterable[str], image: str | None, classes: int | None) -> tuple[ImageSize, dict[str, NetworkCost]]:
+    """Count each network.
+
+    Args:
+        image: such as `3x32x32`; None for the prepared data's size.
+        classes: width of the output; None for the prepared data's.
+
+    Returns:
+        The image's size, and the counts by name.
+
+    Raises:
+        ValueError: a name or the size means nothing, or the network can't take such an image.
+        FileNotFoundError: no data are prepared that would say size and classes.
+    """
+    size = None if image is None else parse_image_size(image)
+    if size is None or classes is None:
+        try:
+            card = DatasetCard.read(PreparedPaths().card)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{error}, or give the size and the classes: --image 3x32x32 --classes 10"
+            ) from None
+        size, classes = size or card.shape, classes or len(card.classes)
+    return size, {name: count_network(name, size, classes) for name in names}
+
+
+def parse_image_size(text: str) -> ImageSize:
+    """`3x32x32` (or with ×) as channels, height and width.
+
+    Raises:
+        ValueError: it isn't three positive numbers.
+    """
+    match = re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)[x×]([1-9]\d*)", text)
+    if match is None:
+        raise ValueError(f"image: {text!r}: must be <channels>x<height>x<width>, such as 3x32x32")
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def print_counts(image: ImageSize, costs: dict[str, NetworkCost], layers: bool) -> None:
+    """The networks side by side, after a table of layers for each if these are wanted."""
+    if layers:
+        for name, cost in costs.items():
+            console.print(layers_table(name, cost))
+    console.print(costs_table(costs, image))
+
+
+def print_json(costs: dict[str, NetworkCost]) -> None:
+    """To standard output: by network, every field of `NetworkCost`."""
+    json.dump({name: asdict(cost) for name, cost in costs.items()}, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def print_paper() -> None:
+    console.print(paper_table())
+
+
+def print_exercises() -> None:
+    console.print(exercises_table())
+
+
+def costs_table(costs: dict[str, NetworkCost], image: ImageSize) -> Table:
+    """A row for each network."""
+    table = Table("network", title=f"for one image of {shape_text(image)}", title_justify="left")
+    for heading in ("layers", "parameters", "multiply-adds", "kept for training", "receptive field"):
+        table.add_column(heading, justify="right")
+    table.add_column("parameters by part")
+    for name, cost in costs.items():
+        parts = ", ".join(f"{part} {parameters:,}" for part, parameters in cost.parts.items())
+        table.add_row(
+            name,
+            str(cost.depth),
+            f"{cost.parameters:,}",
+            f"{cost.multiply_adds:,}",
+            bytes_text(cost.activation_bytes),
+            "" if cost.receptive_field is None else f"{cost.receptive_field}×{cost.receptive_field}",
+            parts,
+        )
+    return table
+
+
+def layers_table(name: str, cost: NetworkCost) -> Table:
+    """A row for each layer that has weights or pools."""
+    table = Table("layer", "kind", title=name, title_justify="left")
+    for heading in ("depth", "output", "parameters", "multiply-adds", "receptive field"):
+        table.add_column(heading, justify="right")
+    for layer in cost.layers:
+        field = "" if layer.receptive_field is None else shape_text(layer.receptive_field)
+        numbers = (f"{number:,}" if number else "" for number in (layer.parameters, layer.multiply_adds))
+        table.add_row(layer.path, layer.kind, str(layer.depth), shape_text(layer.output), *numbers, field)
+    table.add_section()
+    table.add_row("total", "", str(cost.depth), "", f"{cost.parameters:,}", f"{cost.multiply_adds:,}", "")
+    return table
+
+
+def paper_table() -> Table:
+    """The paper's numbers beside ours, to the digit that the paper prints, and whether they agree."""
+    table = Table("network", "source", "quantity", title="the paper's numbers and ours", title_justify="left")
+    for heading in ("paper", "ours, to its digit", "ours, exact"):
+        table.add_column(heading, justify="right")
+    table.add_column("agree")
+    for number in PAPER_NUMBERS:
+        exact = paper_quantity(number)
+        ours = round(exact / number.unit, number.digits)
+        unit = {1e6: "M", 1e9: "G"}[number.unit]
+        table.add_row(
+            number.network,
+            number.source,
+            number.quantity,
+            f"{number.value:.{number.digits}f} {unit}",
+            f"{ours:.{number.digits}f} {unit}",
+            f"{exact:,}",
+            agreement(number, exact),
+        )
+    return table
+
+
+def paper_quantity(number: PaperNumber) -> int:
+    """Our exact count of what the paper prints."""
+    cost = count_network(number.network, number.image, number.classes)
+    return cost.parameters if number.quantity == "parameters" else cost.multiply_adds
+
+
+def agreement(number: PaperNumber, exact: int) -> str:
+    """`yes`, or how the paper's digit differs from the rounded count."""
+    scale = 10**number.digits
+    if round(exact / number.unit, number.digits) == number.value:
+        return "yes"
+    cut = int(exact / number.unit * scale) / scale
+    return "yes (cut, not rounded)" if cut == number.value else "no"
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One of the field's counting exercises, with the exact count."""
+
+    task: str
+    count: str
+
+
+def exercises() -> Iterable[Exercise]:
+    """What a lecture on these networks has one count, counted."""
+    direct = nn.Conv2d(128, 128, 3, padding=1, bias=False)
+    pair = nn.Sequential(nn.Conv2d(128, 32, 1, bias=False), nn.Conv2d(32, 128, 3, padding=1, bias=False))
+    image = (128, 28, 28)
+    for task, network in (
+        ("3×3 convolution, 128 to 128 channels", nn.Sequential(direct)),
+        ("1×1 convolution to 32 channels, 3×3 back to 128", pair),
+    ):
+        cost = count(network, image)
+        yield Exercise(f"{task}: weights", f"{cost.parameters:,}")
+        yield Exercise(f"{task}: multiply-adds on a 28×28 map", f"{cost.multiply_adds:,}")
+    for layers in (1, 2, 3):
+        stack = nn.Sequential(*(nn.Conv2d(64, 64, 3, padding=1, bias=False) for _ in range(layers)))
+        cost = count(stack, (64, 28, 28))
+        yield Exercise(f"{layers} × 3×3 convolution: receptive field", f"{cost.receptive_field}×{cost.receptive_field}")
+    for size in (5, 7):
+        alone = nn.Sequential(nn.Conv2d(64, 64, size, padding=size // 2, bias=False))
+        stacked = nn.Sequential(*(nn.Conv2d(64, 64, 3, padding=1, bias=False) for _ in range(size // 2)))
+        ours, theirs = (count(network, (64, 28, 28)).parameters for network in (alone, stacked))
+        yield Exercise(
+            f"{size}×{size} convolution, 64 channels, against {size // 2} of 3×3: weights", f"{ours:,} : {theirs:,}"
+        )
+    for label, builder in (("AlexNet", "alexnet"), ("VGG-19", "vgg19"), ("GoogLeNet", "googlenet")):
+        cost = count_network(f"torchvision-{builder}", (3, 224, 224), 1000)
+        yield Exercise(f"{label}: weighted layers", str(cost.depth))
+        yield Exercise(f"{label}: parameters", f"{cost.parameters:,}")
+        yield Exercise(f"{label}: multiply-adds at 224×224", f"{cost.multiply_adds:,}")
+
+
+def exercises_table() -> Table:
+    table = Table("exercise", title="counting exercises", title_justify="left")
+    table.add_column("exact count", justify="right")
+    for exercise in exercises():
+        table.add_row(exercise.task, exercise.count)
+    return table
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """`3×32×32`."""
+    return "×".join(map(str, shape))
+
+
+def bytes_text(count: int) -> str:
+    """`1.52 MB`, `345 kB`."""
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"

@@ -1,0 +1,60 @@
+"""Lesion study: the test error of a network from which one block is dropped, without training it again.
+
+After Veit, Wilber and Belongie 2016, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks"
+(arXiv 1605.06431), section 4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from resgrid.evaluation.blocks import Block
+from resgrid.evaluation.hooks import on_output
+from resgrid.evaluation.responses import LabelledBatches
+from resgrid.models.blocks import ZeroPadShortcut
+
+
+def lesion_errors(network: nn.Module, blocks: Sequence[Block], batches: LabelledBatches) -> tuple[float, list[float]]:
+    """The error in percent of the intact network, and with each block dropped in turn.
+
+    Of a residual block the shortcut stays and F(x) becomes zero. A plain block becomes the identity; where its
+    input's and output's shapes differ, the input is subsampled and put among zero channels, as option A does.
+
+    Args:
+        network: in evaluation mode; the same as before when this returns.
+        batches: of images (b, C, H, W) and labels (b,). Gone through once: each batch is tested with every lesion.
+    """
+    wrong: list[Tensor | int] = [0] * (1 + len(blocks))
+    count = 0
+    with torch.inference_mode():
+        for images, labels in batches:
+            wrong[0] = wrong[0] + _count_wrong(network, images, labels)
+            for index, block in enumerate(blocks, start=1):
+                with _drop(block):
+                    wrong[index] = wrong[index] + _count_wrong(network, images, labels)
+            count += len(labels)
+    intact, *lesions = (100 * int(number) / count for number in wrong)
+    return intact, lesions
+
+
+def _drop(block: Block) -> RemovableHandle:
+    """A context in which a block is dropped."""
+    if block.residual_end is not None:
+        return on_output(block.residual_end, torch.zeros_like)
+    return block.module.register_forward_hook(_input_in_shape_of_output)
+
+
+def _input_in_shape_of_output(_block: nn.Module, arguments: tuple[Tensor], output: Tensor) -> Tensor:
+    (x,) = arguments
+    if x.shape == output.shape:
+        return x
+    stride = -(-x.shape[2] // output.shape[2])  # rounded up: a strided convolution rounds its output up
+    return ZeroPadShortcut(x.shape[1], output.shape[1], stride)(x)
+
+
+def _count_wrong(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return (network(images).argmax(dim=1) != labels).sum()

@@ -1,0 +1,64 @@
+"""Honest and forbidden choices side by side, on numbers worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from resgrid.reporting.selection import Selection, selections
+
+if TYPE_CHECKING:
+    from tests.reporting.conftest import MakeStudy
+
+# By seed: test error of the last weights (of 400 images), test error of the selected ones, validation errors likewise.
+LAST, SELECTED = (10.0, 12.0, 11.0), (11.0, 9.5, 11.0)
+VAL_LAST, VAL_SELECTED = (13.0, 14.0, 12.0), (11.5, 12.0, 11.5)
+
+
+@pytest.fixture
+def selection(make_study: MakeStudy) -> Selection:
+    study = make_study({"plain8": [(1.0, round(4 * error)) for error in LAST]}, records=False)
+    for seed in range(3):
+        paths = study.paths("plain8", seed)
+        evaluation, metrics = json.loads(paths.evaluation.read_text()), json.loads(paths.metrics.read_text())
+        evaluation["selected_test_error"] = SELECTED[seed]
+        metrics |= {"val_error": VAL_LAST[seed], "selected_val_error": VAL_SELECTED[seed]}
+        paths.evaluation.write_text(json.dumps(evaluation))
+        paths.metrics.write_text(json.dumps(metrics))
+    (selection,) = selections(study.results())
+    return selection
+
+
+def test_what_may_be_chosen(selection: Selection) -> None:
+    assert selection.network == "plain8"
+    assert selection.last.mean == 11
+    assert selection.validated.values == SELECTED
+    assert selection.best_validated == 11.0  # of seed 0, the first of the two with 11.5 % on the validation images
+
+
+def test_what_must_not_be_chosen(selection: Selection) -> None:
+    assert selection.forbidden_weights.values == (10.0, 9.5, 11.0)
+    assert selection.forbidden_run == 10.0
+    assert selection.forbidden == 9.5
+    assert selection.inflation == pytest.approx(1.5)
+    assert selection.inflation_by_run == pytest.approx(1.0)
+    assert selection.inflation_by_luck == pytest.approx(0.846284)  # of three, with a deviation of 1
+
+
+def test_what_choosing_the_step_promises_and_delivers(selection: Selection) -> None:
+    assert selection.step_promise.values == (1.5, 2.0, 0.5)
+    assert selection.step_delivery.values == (-1.0, 2.5, 0.0)
+    assert selection.optimism == pytest.approx(4 / 3 - 0.5)
+
+
+def test_one_run_leaves_the_weights_to_choose(make_study: MakeStudy) -> None:
+    (selection,) = selections(make_study({"plain8": [(1.0, 40)]}, records=False).results())
+    assert selection.inflation == selection.inflation_by_run == 0
+    assert selection.inflation_by_luck is None
+
+
+def test_each_network_has_a_row_by_depth(make_study: MakeStudy) -> None:
+    results = make_study({"plain20": [(1.0, 8)], "resnet8-A": [(1.0, 8)], "plain8": [(1.0, 8)]}).results()
+    assert [row.network for row in selections(results)] == ["plain8", "resnet8-A", "plain20"]

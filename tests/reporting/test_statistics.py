@@ -1,0 +1,155 @@
+"""Statistics over seeds equal hand-computed numbers and scipy's own tests."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from resgrid.reporting.statistics import (
+    Moments,
+    Spread,
+    expected_best,
+    holm,
+    lies_within,
+    paired_difference,
+    power,
+    seeds_needed,
+    sign_flip_p,
+    welch_difference,
+)
+
+FIRST, SECOND = (8.9, 9.1, 8.6, 9.3, 9.0), (8.2, 8.8, 8.5, 8.4, 8.7)
+DIFFERENCES = Spread(tuple(second - first for first, second in zip(FIRST, SECOND, strict=True)))
+
+
+def test_a_spread_by_hand() -> None:
+    spread = Spread((1.0, 2.0, 6.0))
+    assert (spread.n, spread.mean, spread.best) == (3, 3.0, 1.0)
+    assert spread.deviation == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
+    # t of 2 degrees of freedom at 97.5 % is 4.302653 in every table.
+    reach = 4.302653 * math.sqrt(7) / math.sqrt(3)
+    assert spread.interval == pytest.approx((3 - reach, 3 + reach), rel=1e-6)
+    assert spread.prediction_interval == pytest.approx((3 - 2 * reach, 3 + 2 * reach), rel=1e-6)
+
+
+def test_one_seed_has_no_deviation_and_no_interval() -> None:
+    spread = Spread((4.0,))
+    assert (spread.mean, spread.deviation, spread.interval, spread.prediction_interval) == (4.0, None, None, None)
+    difference = paired_difference(spread)
+    assert (difference.mean, difference.interval, difference.p) == (4.0, None, None)
+
+
+def test_the_paired_comparison_is_scipy_s() -> None:
+    difference, theirs = paired_difference(DIFFERENCES), stats.ttest_rel(SECOND, FIRST)
+    assert difference.mean == pytest.approx(-0.46)
+    assert difference.p == pytest.approx(theirs.pvalue)
+    assert difference.interval == pytest.approx(tuple(theirs.confidence_interval(0.95)))
+
+
+def test_the_interval_excludes_zero_exactly_where_p_is_below_five_percent() -> None:
+    for shift in np.linspace(-1, 1, 41):
+        difference = paired_difference(Spread(tuple(value + shift for value in DIFFERENCES.values)))
+        assert difference.interval is not None
+        assert difference.p is not None
+        assert (difference.interval[0] > 0 or difference.interval[1] < 0) == (difference.p < 0.05)
+
+
+@pytest.mark.parametrize(("count", "p"), [(2, 0.5), (5, 0.0625), (8, 2 / 256)])
+def test_equal_differences_are_no_proof_by_themselves(count: int, p: float) -> None:
+    assert paired_difference(Spread((0.25,) * count)).p == p
+    assert paired_difference(Spread((0.0,) * count)).p == 1
+
+
+def test_differences_that_are_equal_but_for_rounding_are_equal() -> None:
+    """One image of 360 more, four times: floats make four different numbers of it, with a tiny deviation."""
+    differences = [100 * (wrong + 1) / 360 - 100 * wrong / 360 for wrong in (1, 13, 46, 178)]
+    assert len(set(differences)) > 1
+    assert paired_difference(Spread(tuple(differences))).p == 2 / 16
+    assert paired_difference(Spread((1e-16, -3e-17, 2e-17))).p == 1
+
+
+def test_sign_flips_by_hand() -> None:
+    # Sums of ±1 ±2 ±3: ±6, ±4, ±2, 0, 0; all but the zeros and the twos are as far out as 4.
+    assert sign_flip_p((-1.0, 2.0, 3.0)) == 4 / 8
+    assert sign_flip_p((1.0, 2.0, 3.0)) == 2 / 8
+    assert sign_flip_p((0.1, 0.2, -0.3)) == 1
+    assert sign_flip_p((0.0,) * 400) == 1
+    assert sign_flip_p((2.0,) * 400) == 2.0**-399
+    with pytest.raises(ValueError, match="21 differences; all signs are enumerated for at most 20"):
+        sign_flip_p((1.0, 2.0, 3.0) * 7)
+
+
+def test_sign_flips_are_scipy_s() -> None:
+    theirs = stats.permutation_test(
+        (np.array(FIRST), np.array(SECOND)), lambda x, y: np.mean(x - y), permutation_type="samples"
+    )
+    assert sign_flip_p(DIFFERENCES.values) == pytest.approx(theirs.pvalue)
+
+
+def test_welch_is_scipy_s() -> None:
+    first, second = Moments(5, 6.61, 0.16), Moments(6, 7.56, 0.54)
+    difference = welch_difference(first, second)
+    theirs = stats.ttest_ind_from_stats(7.56, 0.54, 6, 6.61, 0.16, 5, equal_var=False)
+    assert difference is not None
+    assert difference.mean == pytest.approx(0.95)
+    assert difference.p == pytest.approx(float(theirs.pvalue))
+    unequal = stats.ttest_ind(SECOND, FIRST[:3], equal_var=False)
+    ours = welch_difference(
+        Moments(3, float(np.mean(FIRST[:3])), float(np.std(FIRST[:3], ddof=1))),
+        Moments(5, float(np.mean(SECOND)), float(np.std(SECOND, ddof=1))),
+    )
+    assert ours is not None
+    assert ours.p == pytest.approx(float(unequal.pvalue))
+    assert ours.interval == pytest.approx(tuple(unequal.confidence_interval(0.95)))
+
+
+@pytest.mark.parametrize("deviation", [None, 0.0])
+def test_welch_needs_deviations(deviation: float | None) -> None:
+    assert welch_difference(Moments(1, 8.75, deviation), Moments(5, 8.5, 0.0)) is None
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.5]) == [1, 1]
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("interval", "alike"), [((-0.9, 0.9), True), ((-1.0, 0.5), False), ((0.2, 1.1), False), (None, False)]
+)
+def test_alike_means_the_whole_interval_inside_the_margin(interval: tuple[float, float] | None, alike: bool) -> None:
+    assert lies_within(interval, 1.0) is alike
+
+
+@pytest.mark.parametrize(
+    ("effect", "n"),
+    # G*Power and R's power.t.test(delta, sd=1, type="paired", power=0.8) give these, rounded up.
+    [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (2.0, 5)],
+)
+def test_seeds_needed_are_the_textbook_s(effect: float, n: int) -> None:
+    assert seeds_needed(effect, 1.0) == n
+    assert seeds_needed(-3 * effect, 3.0) == n
+    assert power(n - 1, effect) < 0.8 <= power(n, effect)
+
+
+def test_seeds_needed_at_the_ends() -> None:
+    assert seeds_needed(0.0, 1.0) is None
+    assert seeds_needed(0.0, 0.0) is None
+    assert seeds_needed(1e-17, 1.0) is None
+    assert seeds_needed(1.0, 0.0) == 2
+    assert seeds_needed(100.0, 1.0) == 2
+    assert seeds_needed(3e-3, 1.0) == pytest.approx(7_848_881 / 9, abs=3)
+
+
+def test_the_power_is_what_simulation_gives() -> None:
+    draws = np.random.default_rng(0).normal(1.0, 1.0, (20_000, 10))
+    share = np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05)
+    assert power(10, 1.0) == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize(("n", "deviations"), [(1, 0), (2, 1 / math.sqrt(math.pi)), (3, 0.846284), (5, 1.162964)])
+def test_the_best_of_n_is_expected_where_tables_have_it(n: int, deviations: float) -> None:
+    assert expected_best(n) == pytest.approx(deviations, abs=1e-6)
