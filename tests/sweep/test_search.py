@@ -26,8 +26,8 @@ USELESS = 1e-6
 def searched(repository: Repository) -> Repository:
     repository.set_params(
         grid={"network": ["plain8"], "seed": [1]},
-        schedule={"milestones": [112, 196]},
-        train={"max_steps": 224, "val_every": 28, "checkpoint_every": 7},
+        schedule={"milestones": [112, 336]},
+        train={"max_steps": 448, "val_every": 28, "checkpoint_every": 7},
         search={
             "network": "plain8",
             "seed": 1,
@@ -69,14 +69,19 @@ def wait_for_end(repository: Repository) -> None:
     assert processes(repository) == []
 
 
+def checkpoints(repository: Repository, but_of: list[dict[str, object]]) -> set[str]:
+    """The trials, but for those that ended, that have a checkpoint to go on from."""
+    done = {f"trial-{line['number']:03}" for line in but_of}
+    seals = (repository.root / ".resgrid/searches").glob("*/trials/*/checkpoints/*/*.seal.json")
+    return {seal.parents[2].name for seal in seals} - done
+
+
 def wait_until(repository: Repository, driver: subprocess.Popen[bytes], seconds: float = 300) -> None:
     """Until a trial has ended and another one has saved a checkpoint."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert driver.poll() is None, (repository.root / "search.log").read_text()
-        done = {f"trial-{line['number']:03}" for line in ended(repository)}
-        seals = (repository.root / ".resgrid/searches").glob("*/trials/*/checkpoints/*/*.seal.json")
-        if done and any(seal.parents[2].name not in done for seal in seals):
+        if (done := ended(repository)) and checkpoints(repository, but_of=done):
             return
         time.sleep(0.01)
     raise AssertionError((repository.root / "search.log").read_text())
@@ -94,7 +99,10 @@ def test_a_killed_search_goes_on_and_a_finished_one_reruns_nothing(searched: Rep
     wait_until(searched, driver)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
+    wait_for_end(searched)
     before = ended(searched)
+    # A trial that was at its last steps may have come to its end: then it begins anew.
+    saved = checkpoints(searched, but_of=before)
 
     done = searched.run(*SEARCH)
 
@@ -106,13 +114,13 @@ def test_a_killed_search_goes_on_and_a_finished_one_reruns_nothing(searched: Rep
     assert states[USELESS] == "stopped"
     assert "done" in states.values()
     logs = "".join(path.read_text() for path in (area(searched) / "logs").glob("*.log"))
-    assert "going on from step-" in logs
+    assert logs.count("going on from step-") == len(saved)
     assert "(optimizer.lr=1e-06): stopped: at step 28 its validation error is" in done.stderr
     assert done.stdout in ("dvc exp run -S optimizer.lr=0.1\n", "dvc exp run -S optimizer.lr=0.2\n")
     kept = {path.name for path in (area(searched) / "best").iterdir()}
     assert {"weights.safetensors", "curve.csv", "metrics.json"} <= kept
     metrics = json.loads((area(searched) / "best/metrics.json").read_text())
-    assert f"validation error of {metrics['val_error']:.2f} % after 224 steps" in done.stderr
+    assert f"validation error of {metrics['val_error']:.2f} % after 448 steps" in done.stderr
 
     # Nothing of it is part of the study, and nothing is left behind.
     assert not (searched.root / "runs").exists()
