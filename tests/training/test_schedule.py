@@ -24,12 +24,12 @@ def test_the_rate_drops_at_the_milestones(step: int, rate: float) -> None:
 def test_a_deep_network_warms_up_until_its_error_is_low_and_returns_to_the_full_rate() -> None:
     rate = LearningRate(SGD, PAPER, depth=110)
     assert rate.at(0) == 0.01
-    rate.observe(50, train_error=88.0)
-    rate.observe(100, train_error=80.0)
+    rate.observe_training(50, train_error=88.0)
+    rate.observe_training(100, train_error=80.0)
     assert rate.at(100) == 0.01
-    rate.observe(150, train_error=79.9)
+    rate.observe_training(150, train_error=79.9)
     assert rate.at(150) == 0.1
     assert rate.warmup_ended_at == 150
-    rate.observe(200, train_error=95.0)  # a bad window later doesn't bring the warm-up back
+    rate.observe_training(200, train_error=95.0)  # a bad window later doesn't bring the warm-up back
     assert rate.at(200) == 0.1
     assert rate.at(32_000) == pytest.approx(0.01)

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from resgrid.artifacts import (
     CellPaths,
@@ -27,14 +27,17 @@ from resgrid.artifacts import (
 )
 from resgrid.cells import Cell
 from resgrid.config import AugmentConfig, EvaluateConfig
-from resgrid.data.augment import DeviceImages, load_images
-from resgrid.data.batches import EvaluationLoader
+from resgrid.data.augment import load_images
 from resgrid.evaluation.figures import draw_confusion, draw_curve
+from resgrid.evaluation.views import compute_logits
 from resgrid.hardware import describe_hardware
 from resgrid.models import build_network
 from resgrid.terminal import console
 from resgrid.tracking import Run, start_run
 from resgrid.tracking.lineage import current_commit, host_name, versions
+
+# Of few classes five are many: the field gives the top-5 error for CIFAR-100 and ImageNet.
+TOP5_CLASSES = 100
 
 
 def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) -> None:
@@ -52,10 +55,10 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths, prepared = CellPaths(cell), PreparedPaths()
     card, trained = DatasetCard.read(prepared.card), TrainMetrics.read(paths.metrics)
-    images = load_images(prepared, "test", augment.normalize, card).to(device)
+    images = load_images(prepared, "test", augment.normalize, card, config.workers).to(device)
 
-    logits = compute_logits(cell, paths.weights, card, images, config.batch_size)
-    selected_logits = compute_logits(cell, paths.selected, card, images, config.batch_size)
+    logits = compute_logits(load_network(cell, paths.weights, card, device), images, config)
+    selected_logits = compute_logits(load_network(cell, paths.selected, card, device), images, config)
     labels = images.labels.cpu()
     metrics = measure(logits, selected_logits, labels, card.classes)
     write_whole(paths.logits, _npy(logits))
@@ -80,16 +83,11 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     console.print(f"{cell.name}: test error {metrics.test_error:.2f} % of {metrics.images} images", markup=False)
 
 
-def compute_logits(cell: Cell, weights: Path, card: DatasetCard, images: DeviceImages, batch_size: int) -> Tensor:
-    """float32 (N, classes) on the CPU, in the order of the split, by the network with the weights of a file."""
+def load_network(cell: Cell, weights: Path, card: DatasetCard, device: torch.device) -> nn.Module:
+    """The cell's network with the weights of a file, in evaluation mode."""
     network = build_network(cell.network, len(card.classes), card.shape[0])
     network.load_state_dict(safetensors.torch.load_file(weights))
-    network.to(images.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-    with torch.inference_mode():
-        batches = [
-            network(images.plain(indices.to(images.device))[0]) for indices in EvaluationLoader(len(images), batch_size)
-        ]
-    return torch.cat(batches).float().cpu()
+    return network.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
 def measure(logits: Tensor, selected_logits: Tensor, labels: Tensor, classes: list[str]) -> TestMetrics:
@@ -105,7 +103,14 @@ def measure(logits: Tensor, selected_logits: Tensor, labels: Tensor, classes: li
         selected_test_error=100 * (selected_logits.argmax(dim=1) != labels).double().mean().item(),
         per_class_error=per_class,
         images=len(labels),
+        test_top5_error=_top5_error(logits, labels) if len(classes) >= TOP5_CLASSES else None,
     )
+
+
+def _top5_error(logits: Tensor, labels: Tensor) -> float:
+    """Percent of the images whose class is not among the five with the largest logits."""
+    among_five = (logits.topk(5, dim=1).indices == labels[:, None]).any(dim=1)
+    return 100 * (~among_five).double().mean().item()
 
 
 def confusion_csv(logits: Tensor, labels: Tensor, classes: list[str]) -> bytes:
@@ -148,6 +153,7 @@ def _track(run: Run, metrics: TestMetrics, trained: TrainMetrics, paths: CellPat
             "final/val_error": trained.val_error,
             "final/test_error": metrics.test_error,
             "final/test_loss": metrics.test_loss,
+            **({} if metrics.test_top5_error is None else {"final/test_top5_error": metrics.test_top5_error}),
             "selected/val_error": trained.selected_val_error,
             "selected/test_error": metrics.selected_test_error,
         },
