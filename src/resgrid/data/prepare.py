@@ -42,8 +42,8 @@ def prepare(data: DataConfig, split: SplitConfig, raw: Path = RAW, into: Prepare
         card = write(data, split, raw, PreparedPaths(folder))
         card.write(PreparedPaths(folder).card)
     sizes = ", ".join(f"{count} {name}" for name, count in card.counts.items())
-    skipped = f", {len(card.skipped)} unreadable images skipped" if card.skipped else ""
-    console.print(f"{into.root}: {card.label}, {sizes}{skipped}", markup=False, soft_wrap=True)
+    note = f" ({card.note})" if card.skipped else ""
+    console.print(f"{into.root}: {card.label}, {sizes}{note}", markup=False, soft_wrap=True)
     return card
 
 
