@@ -42,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Repository:
         train={"batch_size": 6, "max_steps": 60, "val_every": 20},
         evaluate={"views": "multi_scale", "scales": [24, 32]},
     )
-    repository.run("dvc", "repro")
+    repository.run("dvc", "repro", "evaluate@resnet8-A-0")
     repository.commit("results")
     return repository
 
@@ -68,25 +68,7 @@ def test_the_graph_runs_and_dvc_holds_the_index_and_no_image(finished: Repositor
     assert list(card["skipped"]) == [CUT_OFF]
     evaluation = json.loads((finished.root / "runs/resnet8-A-0/evaluation.json").read_text())
     assert evaluation["images"] == 15
-    assert (finished.root / "reports/index.html").exists()
-    assert "up to date" in finished.run("dvc", "status").stdout
-
-
-def test_a_changed_image_is_noticed_when_it_is_read_and_becomes_other_data(
-    repository: Repository, finished: Repository, tmp_path: Path
-) -> None:
-    copies = Path(shutil.copytree(finished.root.with_name("images"), tmp_path / "copies"))
-    changed = copies / "train/cat/00.jpg"
-    changed.write_bytes(changed.read_bytes() + b"\0")
-    done = repository.run(*TRAIN, check=False, RESGRID_IMAGES=str(copies))
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "train/cat/00.jpg is not the file that was indexed: its content has changed" in done.stderr
-    # The other copies serve as well as the originals.
-    whole = outs(finished)
-    shutil.copy(finished.root.with_name("images") / "train/cat/00.jpg", changed)
-    repository.run(*TRAIN, RESGRID_IMAGES=str(copies))
-    assert outs(repository) == whole
+    assert "up to date" in finished.run("dvc", "status", "evaluate@resnet8-A-0").stdout
 
 
 def start(repository: Repository, *command: str) -> subprocess.Popen[bytes]:
@@ -116,23 +98,43 @@ def wait_for_step(repository: Repository, step: int, process: subprocess.Popen[b
     raise AssertionError(f"no checkpoint of step {step}: {log(repository).read_text()}")
 
 
-def test_killed_and_preempted_with_workers_it_ends_with_the_bytes_of_the_run_without(repository: Repository) -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        signal.SIGTERM,  # as on a preempted node: every process of the job is told, the workers too
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
+def test_ended_with_workers_and_resumed_it_makes_the_bytes_of_an_undisturbed_run(
+    repository: Repository, finished: Repository, tmp_path: Path, end: signal.Signals
+) -> None:
     whole = outs(repository)
     repository.set_params(train={"workers": 2})
     process = start(repository, *TRAIN)
-    wait_for_step(repository, 5, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    process = start(repository, *TRAIN)
     wait_for_step(repository, 25, process)
-    # As a preempted node does: every process of the job is told to end, the workers too.
-    os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(timeout=120) == 128 + signal.SIGTERM, log(repository).read_text()
-    assert "going on from step-" in repository.run(*TRAIN).stderr
+    os.killpg(process.pid, end)
+    assert process.wait(timeout=120) == (128 + end if end == signal.SIGTERM else -end), log(repository).read_text()
+    # Copies of the files serve as well as the originals.
+    copies = shutil.copytree(finished.root.with_name("images"), tmp_path / "copies")
+    assert "going on from step-" in repository.run(*TRAIN, RESGRID_IMAGES=str(copies)).stderr
     assert outs(repository) == whole
     rates = [float(line.split(",")[2]) for line in whole["curve.csv"].decode().splitlines()[1:]]
     assert rates[0] == pytest.approx(0.1)
     assert rates[-1] < 0.05  # the plateau rule was at work on the way
+
+
+@pytest.mark.slow
+def test_a_changed_image_ends_the_training_with_its_name(
+    repository: Repository, finished: Repository, tmp_path: Path
+) -> None:
+    copies = Path(shutil.copytree(finished.root.with_name("images"), tmp_path / "copies"))
+    changed = copies / "train/cat/00.jpg"
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    repository.set_params(train={"workers": 1})
+    done = repository.run(*TRAIN, check=False, RESGRID_IMAGES=str(copies))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "train/cat/00.jpg is not the file that was indexed: its content has changed" in done.stderr
 
 
 @pytest.mark.slow
