@@ -30,7 +30,9 @@ def test_the_repository_begins_as_the_digits_preset() -> None:
     assert (ROOT / "params.yaml").read_bytes() == (ROOT / "presets/digits.yaml").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["digits", "fashion-mnist", "cifar10-paper", "cifar10-jpeg"])
+@pytest.mark.parametrize(
+    "name", ["digits", "fashion-mnist", "cifar10-paper", "cifar10-jpeg", "imagenet-18-34", "imagenet-deep"]
+)
 def test_each_preset_is_valid_and_says_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert name in preset_names()
@@ -47,6 +49,21 @@ def test_the_paper_preset_is_the_paper_s_recipe(monkeypatch: pytest.MonkeyPatch)
     warmup = config.schedule.warmup
     assert warmup is not None
     assert (warmup.from_depth, warmup.lr, warmup.until_train_error) == (110, 0.01, 80)
+
+
+@pytest.mark.parametrize("name", ["imagenet-18-34", "imagenet-deep"])
+def test_the_imagenet_presets_are_the_paper_s_recipe(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    config = load_config(preset_path(name))
+    assert (config.optimizer.lr, config.optimizer.momentum, config.optimizer.weight_decay) == (0.1, 0.9, 1e-4)
+    assert (config.train.max_steps, config.train.batch_size) == (600_000, 256)
+    assert config.schedule.plateau is not None
+    assert (config.schedule.milestones, config.schedule.gamma) == ([], 0.1)
+    crop = config.augment.crop
+    assert crop is not None
+    assert (crop.shorter_side, config.data.image_size, config.augment.flip) == ([256, 480], 224, True)
+    assert (config.augment.lighting, config.augment.normalize) == (0.1, "per_pixel_mean")
+    assert config.evaluate.scales in ([], [224, 256, 384, 480, 640])
 
 
 def test_exponents_are_numbers_as_in_yaml_1_2(tmp_path: Path) -> None:

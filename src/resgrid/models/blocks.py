@@ -1,12 +1,54 @@
-"""The building block of plain and residual networks: two 3×3 convolutions, with or without a shortcut around them."""
+"""The building blocks of plain and residual networks: convolutions, with or without a shortcut around them.
+
+A block is a function F of convolutions W, batch norms N and activations a, and a shortcut s. With two convolutions:
+
+| `norm` | block | source |
+|---|---|---|
+| `paper` | a(N W a(N W x) + s(x)) | the paper, section 3.4 and Fig. 2 |
+| `latenorm` | N a(W N a(W x)) + s(x) | norm after each activation |
+| `addnorm` | a(N(W a(N W x) + s(x))) | arXiv 1603.05027, Fig. 4b |
+| `nonorm` | a(W a(W x) + s(x)), with biases | |
+| `preact` | W a(N W a(N x)) + s(x) | arXiv 1603.05027, Fig. 4e: full pre-activation |
+
+A plain network's blocks are these without `+ s(x)`.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resgrid.cells import Shortcut
+from resgrid.cells import Activation, Norm, PlainOrResidual, Shortcut
+
+BOTTLENECK_EXPANSION = 4
+
+# In place where nothing needs the input any more: each is applied to what a layer has just computed.
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu_,
+    "leaky": partial(F.leaky_relu, negative_slope=0.01, inplace=True),
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+}
+
+
+def convolution(in_channels: int, out_channels: int, size: int, stride: int = 1, *, bias: bool = False) -> nn.Conv2d:
+    """(N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)); batch norm makes biases idle."""
+    return nn.Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=bias)
+
+
+def normalisation(channels: int, norm: Norm) -> nn.Module:
+    """Batch norm, or nothing in a network without it."""
+    return nn.Identity() if norm == "nonorm" else nn.BatchNorm2d(channels)
+
+
+def normalise_and_activate(x: Tensor, batch_norm: nn.Module, network: PlainOrResidual) -> Tensor:
+    """What follows a convolution inside a network, in the network's order; the shape stays."""
+    activate = ACTIVATIONS[network.activation]
+    return batch_norm(activate(x)) if network.norm == "latenorm" else activate(batch_norm(x))
 
 
 class ZeroPadShortcut(nn.Module):
@@ -27,40 +69,136 @@ class ZeroPadShortcut(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], self.padding)
 
 
-def build_shortcut(option: Shortcut, in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
+def build_shortcut(
+    option: Shortcut, in_channels: int, out_channels: int, stride: int, norm: Norm = "paper"
+) -> nn.Module | None:
     """What goes around a block: the one place that decides between plain, A, B and C (section 3.3, Table 3).
 
     Returns:
         None for a plain network; the identity where nothing changes its shape (except with option C); otherwise
-        zero padding (A) or a 1×1 convolution with batch norm (B, C).
+        zero padding (A) or a 1×1 convolution (B, C), with batch norm unless the block has it elsewhere or nowhere.
     """
     if option == "none":
         return None
     grows = in_channels != out_channels or stride != 1
     if option == "C" or (option == "B" and grows):
-        return nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False),
-            nn.BatchNorm2d(out_channels),
-        )
+        projection = [convolution(in_channels, out_channels, 1, stride, bias=norm == "nonorm")]
+        return nn.Sequential(*projection, *([nn.BatchNorm2d(out_channels)] if norm in ("paper", "latenorm") else []))
     return ZeroPadShortcut(in_channels, out_channels, stride) if grows else nn.Identity()
 
 
-class BasicBlock(nn.Module):
-    """Two 3×3 convolutions, each with batch norm after it; y = relu(F(x) + shortcut(x)), or relu(F(x)) when plain
-    (Fig. 2; batch norm after each convolution and before the activation, section 3.4)."""
+class Block(nn.Module):
+    """What basic blocks and bottlenecks have in common: the order of layers and the addition.
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: Shortcut) -> None:
+    Args:
+        in_channels: of the block's input.
+        out_channels: of its output.
+        stride: of the block: 2 halves height and width.
+        network: whose shortcut option, place of batch norm and activation the block has.
+        opens_stage: whether it is the first block of its stage. With pre-activation the first norm and activation of
+            such a block also feed its shortcut (arXiv 1603.05027, appendix).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, network: PlainOrResidual, opens_stage: bool = False
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = build_shortcut(shortcut, in_channels, out_channels, stride)
+        self.network, self.opens_stage = network, opens_stage
+        # State dicts call it as the usual implementations do: for ImageNet that is torchvision.
+        self._shortcut_name = "downsample" if network.images == "imagenet" else "shortcut"
+        self._build_layers(in_channels, out_channels, stride, network)
+        # Not by add_module, which refuses the name of a property.
+        self._modules[self._shortcut_name] = build_shortcut(
+            network.shortcut, in_channels, out_channels, stride, network.norm
+        )
+
+    def _build_layers(self, in_channels: int, out_channels: int, stride: int, network: PlainOrResidual) -> None:
+        raise NotImplementedError
+
+    @property
+    def layers(self) -> list[tuple[nn.Conv2d, nn.Module]]:
+        """The convolutions, each with its batch norm."""
+        raise NotImplementedError
+
+    @property
+    def shortcut(self) -> nn.Module | None:
+        """What goes around the convolutions; None in a plain network."""
+        return self._modules[self._shortcut_name]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
-        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        y = self.bn2(self.conv2(y))
-        if self.shortcut is not None:
-            y = y + self.shortcut(x)
-        return torch.relu_(y)
+        network, activate = self.network, ACTIVATIONS[self.network.activation]
+        if network.norm == "preact":
+            return self._forward_preactivated(x)
+        *inner, (last_conv, last_norm) = self.layers
+        y = x
+        for conv, norm in inner:
+            y = normalise_and_activate(conv(y), norm, network)
+        y = last_conv(y)
+        if network.norm == "latenorm":
+            return self._add_shortcut(last_norm(activate(y)), x)
+        if network.norm == "addnorm":
+            return activate(last_norm(self._add_shortcut(y, x)))
+        return activate(self._add_shortcut(last_norm(y), x))
+
+    def _forward_preactivated(self, x: Tensor) -> Tensor:
+        (first_conv, first_norm), *others = self.layers
+        activated = normalise_and_activate(x, first_norm, self.network)
+        y = first_conv(activated)
+        for conv, norm in others:
+            y = conv(normalise_and_activate(y, norm, self.network))
+        return self._add_shortcut(y, activated if self.opens_stage else x)
+
+    def _add_shortcut(self, y: Tensor, x: Tensor) -> Tensor:
+        """F(x) + s(x), or F(x) in a plain network."""
+        return y if self.shortcut is None else y + self.shortcut(x)
+
+
+class BasicBlock(Block):
+    """Two 3×3 convolutions (Fig. 5, left)."""
+
+    def _build_layers(self, in_channels: int, out_channels: int, stride: int, network: PlainOrResidual) -> None:
+        preact, bias = network.norm == "preact", network.norm == "nonorm"
+        self.conv1 = convolution(in_channels, out_channels, 3, stride, bias=bias)
+        self.bn1 = normalisation(in_channels if preact else out_channels, network.norm)
+        self.conv2 = convolution(out_channels, out_channels, 3, bias=bias)
+        self.bn2 = normalisation(out_channels, network.norm)
+
+    @property
+    def layers(self) -> list[tuple[nn.Conv2d, nn.Module]]:
+        return [(self.conv1, self.bn1), (self.conv2, self.bn2)]
+
+
+class Bottleneck(Block):
+    """1×1 to a quarter of the channels, 3×3, 1×1 back to all of them (Fig. 5, right).
+
+    The stride is the first convolution's as in the paper, or the 3×3's (torchvision's "v1.5", `-stride3x3`).
+    """
+
+    def _build_layers(self, in_channels: int, out_channels: int, stride: int, network: PlainOrResidual) -> None:
+        preact, bias = network.norm == "preact", network.norm == "nonorm"
+        width = out_channels // BOTTLENECK_EXPANSION
+        strides = (stride, 1) if network.stride_in == "1x1" else (1, stride)
+        self.conv1 = convolution(in_channels, width, 1, strides[0], bias=bias)
+        self.bn1 = normalisation(in_channels if preact else width, network.norm)
+        self.conv2 = convolution(width, width, 3, strides[1], bias=bias)
+        self.bn2 = normalisation(width, network.norm)
+        self.conv3 = convolution(width, out_channels, 1, bias=bias)
+        self.bn3 = normalisation(width if preact else out_channels, network.norm)
+
+    @property
+    def layers(self) -> list[tuple[nn.Conv2d, nn.Module]]:
+        return [(self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)]
+
+
+def build_stage(
+    in_channels: int, out_channels: int, blocks: int, stride: int, network: PlainOrResidual
+) -> nn.Sequential:
+    """Blocks of equal size, of which the first has the stride and the change of channels.
+
+    Returns:
+        A module from (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
+    """
+    block = Bottleneck if network.bottleneck else BasicBlock
+    opening = block(in_channels, out_channels, stride, network, opens_stage=True)
+    return nn.Sequential(opening, *(block(out_channels, out_channels, 1, network) for _ in range(blocks - 1)))

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import nn
 
-from resgrid.cells import parse_network
+from resgrid.cells import DenseNetwork, PlainOrResidual, TorchvisionNetwork, parse_network
+from resgrid.models.alexnet import AlexNet
 from resgrid.models.cifar import CifarNetwork
+from resgrid.models.densenet import CifarDenseNet
+from resgrid.models.imagenet import ImagenetNetwork
+from resgrid.models.inception import CifarGoogLeNet, SmallInception
+from resgrid.models.reference import build_torchvision
+from resgrid.models.vgg import CONVOLUTIONS, CifarVgg
+
+# Networks of one fixed form: from the numbers of classes and channels to the network.
+_FIXED: dict[str, Callable[[int, int], nn.Module]] = {
+    "alexnet": AlexNet,
+    **{f"vgg{depth}-cifar": partial(CifarVgg, depth) for depth in CONVOLUTIONS},
+    "inception-cifar": SmallInception,
+    "googlenet-cifar": CifarGoogLeNet,
+}
 
 
 def build_network(name: str, num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     """Build the network that `name` says, freshly initialised from torch's global random state.
 
     Args:
-        name: such as `plain20` or `resnet56-B`.
+        name: such as `plain20`, `resnet50-imagenet-B` or `torchvision-vgg16_bn`; `docs/networks.md` has the grammar.
         num_classes: width of the output.
         in_channels: of the images.
 
@@ -20,12 +37,19 @@ def build_network(name: str, num_classes: int = 10, in_channels: int = 3) -> nn.
         A module from images (N, in_channels, H, W), normalised, to logits (N, num_classes).
 
     Raises:
-        ValueError: the name means no network, or a size is not positive.
+        ValueError: the name means no network, torchvision has none of that name, or a size is not positive.
     """
     network = parse_network(name)
     if num_classes < 1 or in_channels < 1:
         raise ValueError(f"{name}: num_classes {num_classes} and in_channels {in_channels} must be at least 1")
-    return CifarNetwork(network.blocks_per_stage, network.shortcut, num_classes, in_channels)
+    if isinstance(network, PlainOrResidual):
+        build = CifarNetwork if network.images == "cifar" else ImagenetNetwork
+        return build(network, num_classes, in_channels)
+    if isinstance(network, DenseNetwork):
+        return CifarDenseNet(network, num_classes, in_channels)
+    if isinstance(network, TorchvisionNetwork):
+        return build_torchvision(network.builder, num_classes, in_channels)
+    return _FIXED[name](num_classes, in_channels)
 
 
 def count_parameters(network: nn.Module) -> int:

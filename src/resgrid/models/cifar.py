@@ -1,61 +1,56 @@
-"""The paper's 6n+2 family for small images, plain and residual (section 4.2)."""
+"""The paper's family for small images, plain and residual (section 4.2)."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from resgrid.cells import Shortcut
-from resgrid.models.blocks import BasicBlock
+from resgrid.cells import PlainOrResidual
+from resgrid.models.blocks import BOTTLENECK_EXPANSION, build_stage, convolution, normalisation, normalise_and_activate
+from resgrid.models.initialise import initialise
 
+STEM_CHANNELS = 16
 STAGE_CHANNELS = (16, 32, 64)
 
 
 class CifarNetwork(nn.Module):
     """A 3×3 stem, three stages of n blocks with 16, 32 and 64 channels, global average pooling, one linear layer.
 
-    The first block of the second and the third stage halves height and width with stride 2. A plain network and its
-    residual twin of option A have exactly the same weights; without any shortcut this class is the plain network.
+    The first block of the second and the third stage halves height and width with stride 2. With bottlenecks the
+    stages have 64, 128 and 256 channels (arXiv 1603.05027, section 4). A plain network and its residual twin of option
+    A have exactly the same weights; without any shortcut this class is the plain network.
 
     Args:
-        blocks_per_stage: the paper's n.
-        shortcut: `none`, `A`, `B` or `C`.
+        network: what the name says.
         num_classes: width of the output.
         in_channels: of the images.
     """
 
-    def __init__(self, blocks_per_stage: int, shortcut: Shortcut, num_classes: int, in_channels: int) -> None:
+    def __init__(self, network: PlainOrResidual, num_classes: int, in_channels: int) -> None:
         super().__init__()
-        channels = STAGE_CHANNELS[0]
-        self.conv1 = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU(inplace=True)
-        stages: list[nn.Module] = []
-        for index, out_channels in enumerate(STAGE_CHANNELS):
-            blocks: list[nn.Module] = []
-            for block in range(blocks_per_stage):
-                stride = 2 if index > 0 and block == 0 else 1
-                blocks.append(BasicBlock(channels, out_channels, stride, shortcut))
-                channels = out_channels
-            stages.append(nn.Sequential(*blocks))
-        self.layer1, self.layer2, self.layer3 = stages
+        self.network = network
+        expansion = BOTTLENECK_EXPANSION if network.bottleneck else 1
+        first, second, third = (expansion * channels for channels in STAGE_CHANNELS)
+        blocks = network.blocks_per_stage
+        self.conv1 = convolution(in_channels, STEM_CHANNELS, 3, bias=network.norm == "nonorm")
+        if network.norm != "preact":
+            self.bn1 = normalisation(STEM_CHANNELS, network.norm)
+        self.layer1 = build_stage(STEM_CHANNELS, first, blocks[0], 1, network)
+        self.layer2 = build_stage(first, second, blocks[1], 2, network)
+        self.layer3 = build_stage(second, third, blocks[2], 2, network)
+        if network.norm == "preact":  # the blocks begin with norm and activation, so that both are due after the last
+            self.bn_last = normalisation(third, network.norm)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Linear(channels, num_classes)
+        self.linear = nn.Linear(third, num_classes)
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, in_channels, H, W), normalised, to logits (N, num_classes)."""
-        x = self.relu(self.bn1(self.conv1(x)))  # (N, 16, H, W)
-        x = self.layer1(x)  # (N, 16, H, W)
+        x = self.conv1(x)  # (N, 16, H, W)
+        if self.network.norm != "preact":
+            x = normalise_and_activate(x, self.bn1, self.network)
+        x = self.layer1(x)  # (N, 16, H, W); four times the channels with bottlenecks
         x = self.layer2(x)  # (N, 32, H/2, W/2)
         x = self.layer3(x)  # (N, 64, H/4, W/4)
+        if self.network.norm == "preact":
+            x = normalise_and_activate(x, self.bn_last, self.network)
         return self.linear(self.pool(x).flatten(1))
-
-
-def initialise(network: nn.Module) -> None:
-    """He initialisation of convolutions and linear layers (reference 13 of the paper: deviation sqrt(2 / fan-in));
-    batch norm starts as the identity, biases at zero."""
-    for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

@@ -58,7 +58,8 @@ def differences_from_paper(config: Config, card: DatasetCard) -> list[str]:
         ("batch size", train.batch_size, 128),
     ]
     differences = [f"{what} {ours}, not {theirs}" for what, ours, theirs in ours_and_theirs if ours != theirs]
-    if not _warms_up_like_the_paper(schedule.warmup, {parse_network(name).depth for name in config.grid.network}):
+    depths = {depth for name in config.grid.network if (depth := parse_network(name).depth) is not None}
+    if not _warms_up_like_the_paper(schedule.warmup, depths):
         differences.append(f"warm-up not as in the paper (rate {_WARMUP_LR} from depth {_WARMUP_DEPTH} on)")
     return differences
 

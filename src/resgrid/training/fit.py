@@ -180,7 +180,9 @@ class Training:
             make_batchnorm_global(network)
         rate = LearningRate(config.optimizer, config.schedule, parse_network(self.cell.network).depth)
         train_images, val_images = (self._images(split) for split in ("train", "val"))
-        return Classifier(network, train_images, val_images, config.optimizer, rate, config.train.compile)
+        return Classifier(
+            network, train_images, val_images, config.optimizer, rate, config.train.compile, self.cell.seed
+        )
 
     def _images(self, split: str) -> DeviceImages | FileImages:
         config = self.config
@@ -295,7 +297,7 @@ def _tags(cell: Cell, config: Config, card: DatasetCard, fingerprint: str, preci
     return {
         "cell": cell.name,
         "family": network.family,
-        "depth": str(network.depth),
+        "depth": "unknown" if network.depth is None else str(network.depth),
         "shortcut": network.shortcut,
         "preset": config.preset,
         "data": card.label,

@@ -20,15 +20,16 @@ class LearningRate:
     Args:
         optimizer: the full rate.
         schedule: milestones or plateaus, and warm-up.
-        depth: of the network; shallow ones don't warm up.
+        depth: of the network; shallow ones don't warm up, nor those whose name says none.
     """
 
-    def __init__(self, optimizer: OptimizerConfig, schedule: ScheduleConfig, depth: int) -> None:
+    def __init__(self, optimizer: OptimizerConfig, schedule: ScheduleConfig, depth: int | None) -> None:
         self.full_rate = optimizer.lr
         self.milestones, self.gamma = list(schedule.milestones), schedule.gamma
         self._plateau = schedule.plateau
         self._lowest_error, self._waited = float("inf"), 0
-        self._warmup = schedule.warmup if schedule.warmup and depth >= schedule.warmup.from_depth else None
+        deep = schedule.warmup is not None and depth is not None and depth >= schedule.warmup.from_depth
+        self._warmup = schedule.warmup if deep else None
         self.warmup_ended_at: int | None = None
 
     @property
