@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ from resgrid.config import AugmentConfig, CropConfig
 from resgrid.data.batches import EvaluationLoader, FilePlan
 from resgrid.data.pixels import CROP_DRAWS, centre_crop, five_crops, random_crop, read_rgb, scaled
 from resgrid.data.store import ImageFiles
-from resgrid.data.workers import ignore_signals, worker_context
+from resgrid.data.workers import lifeline, start_worker, worker_context
 
 _PREFETCHED = 2  # batches that each worker keeps ready
 
@@ -188,26 +189,28 @@ def decoded(source: Dataset[Any], order: Iterable[int], workers: int) -> Iterato
     Raises:
         ValueError: a file is missing, changed or unreadable.
     """
-    loader = DataLoader(
-        source,
-        batch_size=None,
-        sampler=order,
-        num_workers=workers,
-        prefetch_factor=_PREFETCHED if workers else None,
-        multiprocessing_context=worker_context(__name__) if workers else None,
-        worker_init_fn=_start_worker,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # otherwise it draws from the global one, and a resumed run would once more
-    )
-    for item in loader:
-        # Raised in a worker, an error would come with the worker's traceback as its message.
-        if isinstance(item, Exception):
-            raise item
-        yield item
-
-
-def _start_worker(_: int) -> None:
-    ignore_signals()
+    context = worker_context(__name__)
+    with lifeline(context) as line:
+        loader = DataLoader(
+            source,
+            batch_size=None,
+            sampler=order,
+            num_workers=workers,
+            prefetch_factor=_PREFETCHED if workers else None,
+            multiprocessing_context=context if workers else None,
+            worker_init_fn=partial(start_worker, line),
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # otherwise it draws from the global one, and a resumed run would once more
+        )
+        items = iter(loader)
+        try:
+            for item in items:
+                # Raised in a worker, an error would come with the worker's traceback as its message.
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            del items  # which ends the workers in good order
 
 
 class FileTrainLoader:

@@ -22,7 +22,7 @@ from resgrid.data.published import INDEX_NAME, label_of
 from resgrid.data.samples import SAMPLE_CLASSES, SAMPLES_PER_CLASS, as_png, draw_samples
 from resgrid.data.statistics import ColorStatistics
 from resgrid.data.store import ImageFiles, Split, as_npy, read_checked
-from resgrid.data.workers import ignore_signals, worker_context
+from resgrid.data.workers import lifeline, start_worker, worker_context
 from resgrid.terminal import console
 
 _CHUNK = 256  # images that a worker looks at before it reports
@@ -109,8 +109,10 @@ def _look_at_all(folder: Path, files: dict[str, list[IndexedFile]], sizes: _Size
         for start in range(0, len(part), _CHUNK)
     ]
     is_train, images = zip(*chunks, strict=True)
+    context = worker_context(__name__)
     with (
-        ProcessPoolExecutor(mp_context=worker_context(__name__), initializer=ignore_signals) as workers,
+        lifeline(context) as line,
+        ProcessPoolExecutor(mp_context=context, initializer=start_worker, initargs=(line,)) as workers,
         Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task("Decoding", total=sum(map(len, images)))

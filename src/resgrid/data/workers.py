@@ -1,10 +1,17 @@
-"""Worker processes that decode image files: how they are started."""
+"""Worker processes that decode image files: how they are started, and how they end."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
+from multiprocessing.util import Finalize
+from typing import cast
 
 
 def worker_context(preload: str) -> ForkServerContext:
@@ -19,7 +26,24 @@ def worker_context(preload: str) -> ForkServerContext:
     return context
 
 
-def ignore_signals() -> None:
+@contextmanager
+def lifeline(context: ForkServerContext) -> Iterator[Connection]:
+    """Give what `start_worker` needs: a connection that ends with the block, or with this process however it ends.
+
+    Workers would outlive a killed process without it: torch's own watch asks whether the parent has changed, and the
+    parent is the server that forks, which in turn lives as long as one of its workers.
+    """
+    reader, writer = context.Pipe(duplex=False)
+    # At exit before multiprocessing waits for the workers: a suspended generator doesn't end its block by itself.
+    end = Finalize(None, writer.close, exitpriority=1)
+    try:
+        yield cast("Connection", reader)
+    finally:
+        end()
+        reader.close()
+
+
+def start_worker(line: Connection, *_: object) -> None:
     """In a worker: leave it to the main process when to end.
 
     Ctrl-C and a preempted node's SIGTERM reach all processes of a job, and a training that is told to end still needs
@@ -27,3 +51,9 @@ def ignore_signals() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(line,), daemon=True).start()
+
+
+def _end_with(line: Connection) -> None:
+    wait([line])
+    os._exit(0)
