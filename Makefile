@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run sweep test test-all lint certify bench bench-sweep verify complexity evaluate-weights export dashboard report clean
+.PHONY: help setup run sweep search test test-all lint certify bench bench-sweep verify complexity evaluate-weights export dashboard report clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s  %s\n", $$1, $$2 }'
@@ -39,6 +39,10 @@ run: $(READY) ## run the whole pipeline: train what is stale, evaluate, report
 sweep: $(READY) ## the same side by side on Ray Tune; SELECT='resnet*' SEEDS='0 1' DRY=1 ADDRESS=auto
 	@python -m pipeline.preset $(PRESET)
 	@python -m pipeline.sweep $(foreach name,$(SELECT),--select '$(name)') $(foreach seed,$(SEEDS),--seeds $(seed)) $(if $(ADDRESS),--address '$(ADDRESS)') $(if $(DRY),--dry-run) $(if $(FORCE),--force)
+
+search: $(READY) ## try parameters for one network, as params.yaml's section `search` says; ADDRESS=auto
+	@python -m pipeline.preset $(PRESET)
+	@python -m pipeline.search $(if $(ADDRESS),--address '$(ADDRESS)')
 
 test: $(READY) lint ## lint, types, import contract and the tests
 	@python -m pytest -m "not slow and not gpu"

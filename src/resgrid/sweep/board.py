@@ -64,6 +64,11 @@ class Board:
         if console.is_terminal:
             self._live.stop()
 
+    def add(self, cell: str) -> None:
+        """Show one more."""
+        with self._lock:
+            self.lines.setdefault(cell, Line())
+
     def started(self, cell: str) -> None:
         with self._lock:
             line = self.lines[cell]

@@ -127,15 +127,15 @@ def run_cells(
             name="sweep",
             storage_path=str(storage),
             failure_config=tune.FailureConfig(max_failures=config.max_failures),
-            callbacks=[_Ears(listener)],
+            callbacks=[Ears(listener)],
             verbose=0,
         ),
     )
-    with _stop_on_signals(depot):
+    with stop_on_signals(depot):
         tuner.fit()
 
 
-class _Ears(tune.Callback):
+class Ears(tune.Callback):
     """Passes on what Tune tells of its trials."""
 
     def __init__(self, listener: Listener) -> None:
@@ -174,7 +174,7 @@ def _reason(trial: Any) -> str:
 
 
 @contextmanager
-def _stop_on_signals(depot: Any) -> Iterator[None]:
+def stop_on_signals(depot: Any) -> Iterator[None]:
     wishes: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     told: list[str] = []
 

@@ -126,7 +126,7 @@ def _run(plan: Plan, graph: Graph, config: Config, area: Path) -> Outcome:
                 f"{len(plan.to_run)} cells on {resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
             )
             outcome = _run_on_cluster(snapshots, graph, config, area, run.run_id)
-        slots, makespan = _slots(config, resources), outcome.makespan
+        slots, makespan = cells_at_once(config, resources), outcome.makespan
         until_first = (outcome.first_start or time.monotonic()) - clock
         console.print(f"{makespan:.1f} s from the first cell's start to the last commit; Ray took {until_first:.1f} s")
         run.log_metrics(
@@ -183,7 +183,7 @@ def _run_on_cluster(
         try:
             run_cells(
                 {cell: {"stages": _as_jobs(stages)} for cell, stages in snapshots.items()},
-                _common(area, graph, parent),
+                common_to_cells(area, graph, parent),
                 config.sweep,
                 area / "tune",
                 Listener(started, heard, failed),
@@ -233,7 +233,7 @@ def _as_jobs(snapshots: list[Snapshot]) -> list[dict[str, Any]]:
     ]
 
 
-def _common(area: Path, graph: Graph, parent: str | None) -> dict[str, Any]:
+def common_to_cells(area: Path, graph: Graph, parent: str | None) -> dict[str, Any]:
     """What all cells of the sweep are told."""
     token = secrets.token_hex(16)
     write_whole(area / "token", token.encode())
@@ -273,7 +273,7 @@ def _log_plan(run: Run, plan: Plan, config: Config) -> None:
     run.log_text("plan.json", json.dumps(rows, indent=2))
 
 
-def _slots(config: Config, resources: dict[str, float]) -> float:
+def cells_at_once(config: Config, resources: dict[str, float]) -> float:
     """How many cells run at once."""
     wanted = config.sweep.resources
     slots = resources.get("CPU", 0.0) // wanted.cpus

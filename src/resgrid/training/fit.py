@@ -108,7 +108,7 @@ class Training:
         steps_per_epoch = len(self.module.train_images) / config.train.batch_size
         self.curve = CurveRecorder(steps_per_epoch, self._take_row)
         self.gradients = GradientRecorder(config.train.max_steps)
-        self.progress = ProgressLine(cell.name, config.train.max_steps, config.train.batch_size)
+        self.progress = ProgressLine(cell.name, config.train.max_steps, config.train.batch_size, self.curve)
         self.checkpoints = Checkpoints.of(cell, fingerprint, self._conditions(devices * config.train.num_nodes))
         self.saving = SaveForResuming(self.checkpoints, config.train.checkpoint_every)
         self.trainer = self._build_trainer(devices)

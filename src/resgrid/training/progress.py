@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from resgrid.artifacts import write_whole
 from resgrid.terminal import console
-from resgrid.training.curve import Row
+from resgrid.training.curve import CurveRecorder, Row
 
 # A sweep names a file here, and reads it to show its cells side by side.
 PROGRESS_FILE = "RESGRID_PROGRESS"
@@ -28,17 +28,17 @@ class ProgressLine(pl.Callback):
         name: of the cell.
         max_steps: of the training.
         batch_size: of all devices together.
+        curve: whose validations go into the file.
     """
 
     # Drawing a line takes a fraction of a millisecond; ten times a second is what an eye can follow.
     REFRESH_SECONDS = 0.1
     FILE_SECONDS = 1.0
 
-    def __init__(self, name: str, max_steps: int, batch_size: int) -> None:
-        self.name, self.max_steps, self.batch_size = name, max_steps, batch_size
+    def __init__(self, name: str, max_steps: int, batch_size: int, curve: CurveRecorder) -> None:
+        self.name, self.max_steps, self.batch_size, self.curve = name, max_steps, batch_size, curve
         self.images_per_second: float | None = None
         self._errors = ""
-        self._val_error: float | None = None
         self._file = Path(os.environ[PROGRESS_FILE]) if PROGRESS_FILE in os.environ else None
         self._live: Progress | None = None
         self._task = TaskID(0)
@@ -73,7 +73,6 @@ class ProgressLine(pl.Callback):
 
     def show(self, row: Row) -> None:
         """Take in a new row of the curve."""
-        self._val_error = row["val/error"]
         self._errors = f"error: training {row['train/error']:.1f} %, validation {row['val/error']:.1f} %"
         if self._live is None:
             console.print(f"{self.name}  step {int(row['step'])}/{self.max_steps}  {self._errors}", markup=False)
@@ -87,11 +86,13 @@ class ProgressLine(pl.Callback):
         self._stop()
 
     def _write(self, file: Path, trainer: pl.Trainer) -> None:
+        validations = [(int(row["step"]), row["val/error"]) for row in self.curve.rows]
         progress = {
             "step": trainer.global_step,
             "max_steps": self.max_steps,
-            "val_error": self._val_error,
+            "val_error": validations[-1][1] if validations else None,
             "images_per_second": round(self._speed(trainer), 1),
+            "validations": validations,
         }
         write_whole(file, json.dumps(progress).encode())
 
