@@ -105,7 +105,8 @@ class _TimedRun:
         self.seconds: list[float] = []
         self.run_id, self.tracking_uri = run.run_id, run.tracking_uri
         self.log_params, self.set_tags = run.log_params, run.set_tags
-        self.log_file, self.log_figure, self.finish = run.log_file, run.log_figure, run.finish
+        self.log_file, self.log_text, self.log_figure = run.log_file, run.log_text, run.log_figure
+        self.finish = run.finish
 
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
         began = time.perf_counter()

@@ -30,7 +30,9 @@ def test_the_repository_begins_as_the_digits_preset() -> None:
     assert (ROOT / "params.yaml").read_bytes() == (ROOT / "presets/digits.yaml").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["digits", "fashion-mnist", "cifar10-paper", "cifar10-jpeg"])
+@pytest.mark.parametrize(
+    "name", ["digits", "fashion-mnist", "cifar10-paper", "cifar10-jpeg", "imagenet-18-34", "imagenet-deep"]
+)
 def test_each_preset_is_valid_and_says_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert name in preset_names()
@@ -47,6 +49,21 @@ def test_the_paper_preset_is_the_paper_s_recipe(monkeypatch: pytest.MonkeyPatch)
     warmup = config.schedule.warmup
     assert warmup is not None
     assert (warmup.from_depth, warmup.lr, warmup.until_train_error) == (110, 0.01, 80)
+
+
+@pytest.mark.parametrize("name", ["imagenet-18-34", "imagenet-deep"])
+def test_the_imagenet_presets_are_the_paper_s_recipe(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    config = load_config(preset_path(name))
+    assert (config.optimizer.lr, config.optimizer.momentum, config.optimizer.weight_decay) == (0.1, 0.9, 1e-4)
+    assert (config.train.max_steps, config.train.batch_size) == (600_000, 256)
+    assert config.schedule.plateau is not None
+    assert (config.schedule.milestones, config.schedule.gamma) == ([], 0.1)
+    crop = config.augment.crop
+    assert crop is not None
+    assert (crop.shorter_side, config.data.image_size, config.augment.flip) == ([256, 480], 224, True)
+    assert (config.augment.lighting, config.augment.normalize) == (0.1, "per_pixel_mean")
+    assert config.evaluate.scales in ([], [224, 256, 384, 480, 640])
 
 
 def test_exponents_are_numbers_as_in_yaml_1_2(tmp_path: Path) -> None:
@@ -103,6 +120,29 @@ def test_every_mistake_is_listed_at_once(values: dict[str, Any]) -> None:
         ("data", {"name": "svhn"}, "data.name: 'svhn': should be 'digits', 'mnist', 'fashion_mnist'"),
         ("data", {"name": "cifar10"}, "split.test: 360: 'cifar10' brings its own test split; allowed is null"),
         ("data", {"name": "imagefolder"}, "data.source: None: the data set 'imagefolder' needs a folder"),
+        ("data", {"storage": "files"}, "data.storage: 'files': only 'imagefolder' has files; allowed for 'digits' is"),
+        ("data", {"shorter_side": 256}, "data.shorter_side: 256: only storage 'files' scales so; allowed is null"),
+        ("data", {"corrupt": "skip"}, "data.corrupt: 'skip': only storage 'files' skips; allowed is 'error'"),
+        (
+            "augment",
+            {"lighting": 0.1},
+            "augment.lighting: 0.1: is for data.storage 'files'; allowed with 'arrays' is 0",
+        ),
+        ("train", {"workers": 2}, "train.workers: 2: is for data.storage 'files'; allowed with 'arrays' is 0"),
+        ("evaluate", {"views": "ten_crop"}, "evaluate.views: ten_crop: is for data.storage 'files'; allowed with"),
+        (
+            "evaluate",
+            {"views": "multi_scale"},
+            "evaluate.scales: []: with views 'multi_scale', allowed is at least",
+        ),
+        ("evaluate", {"scales": [224]}, "evaluate.scales: [224]: with views 'single', allowed is []"),
+        ("augment", {"crop": {}}, "augment.crop.shorter_side, area: neither is given; allowed is one of them"),
+        ("augment", {"crop": {"area": [1.0, 0.5]}}, "augment.crop.area: [1.0, 0.5]: the lower bound comes first"),
+        (
+            "schedule",
+            {"plateau": {"patience": 2, "min_change": 0.0}},
+            "schedule.milestones: [210, 315]: with a plateau rule, allowed is []",
+        ),
         ("split", {"test": None}, "split.test: None: digits come without a test split"),
         ("optimizer", {"lr": float("nan")}, "optimizer.lr: nan: should be a finite number"),
         ("optimizer", {"momentum": 1.0}, "optimizer.momentum: 1.0: should be less than 1"),
@@ -113,6 +153,35 @@ def test_each_mistake_names_place_value_and_what_is_allowed(
 ) -> None:
     values[section].update(change)
     assert problems(values)[0].startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "line"),
+    [
+        (
+            "data",
+            {"image_size": None},
+            "data.image_size: None: storage 'files' needs the size of its crops, such as 224",
+        ),
+        ("data", {"shorter_side": 23}, "data.shorter_side: 23: storage 'files' needs at least image_size, 24"),
+        ("augment", {"crop": None}, "augment.crop: None: data.storage 'files' needs shorter_side or area here"),
+        ("augment", {"pad": 1}, "augment.pad: 1: is for data.storage 'arrays'; allowed with 'files' is 0"),
+        (
+            "augment",
+            {"crop": {"shorter_side": [20, 40]}},
+            "augment.crop.shorter_side[0]: 20: must be at least data.image_size, 24",
+        ),
+    ],
+)
+def test_mistakes_with_image_files(values: dict[str, Any], section: str, change: dict[str, Any], line: str) -> None:
+    files = {"name": "imagefolder", "source": "images", "storage": "files", "image_size": 24, "shorter_side": 28}
+    values["data"].update(files)
+    values["split"]["test"] = None
+    values["augment"].update({"pad": 0, "crop": {"shorter_side": [24, 40]}})
+    assert check_params(values, Path("params.yaml")).data.storage == "files"
+    values[section].update(change)
+    (problem,) = problems(values)
+    assert problem.startswith(line)
 
 
 def test_a_number_for_the_precision_is_understood(values: dict[str, Any]) -> None:

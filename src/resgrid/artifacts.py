@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -67,18 +67,23 @@ class _Record(BaseModel):
 
 
 class DatasetCard(_Record):
-    """`data/prepared/card.json`: what the prepared arrays are.
+    """`data/prepared/card.json`: what the prepared data are.
 
     Attributes:
         name: the data set's key in `params.yaml`.
         label: what people call it ("CIFAR-10", "CIFAR-10 (JPEG)").
         note: what a reader must know before comparing numbers (lossy re-encoding, an own split), or empty.
-        shape: channels, height, width of an image.
+        shape: channels, height, width of an image; with storage `files`, of its crop.
         classes: class names; a label is an index into them.
-        counts: images in each split.
+        counts: images in each split, without skipped ones.
         channel_mean: of the training part, on pixels scaled to [0, 1], per channel.
         channel_std: likewise.
         sha256: of each file under `data/prepared`, by its path there.
+        storage: `arrays`, or `files`: images stay in their files, and the arrays hold their paths and SHA-256.
+        images: `files` only: SHA-256 of the index of the image files, which leads to the folder that holds them.
+        shorter_side: `files` only: length in pixels to which the shorter side is scaled before a central crop.
+        channel_covariance: `files` only: of the training part's colours, on pixels scaled to [0, 1], (C, C).
+        skipped: `files` only: image files that can't be read and were left out, with the reason.
     """
 
     name: str
@@ -90,6 +95,11 @@ class DatasetCard(_Record):
     channel_mean: list[float]
     channel_std: list[float]
     sha256: dict[str, str]
+    storage: Literal["arrays", "files"] = "arrays"
+    images: str | None = None
+    shorter_side: int | None = None
+    channel_covariance: list[list[float]] | None = None
+    skipped: dict[str, str] = {}
 
     @property
     def data_hash(self) -> str:
@@ -134,6 +144,8 @@ class TestMetrics(_Record):
 
     Attributes:
         test_error: of the final weights: the number to quote.
+        test_top5_error: of the final weights: the right class is not among the five likeliest ones; None where there
+            are fewer than 100 classes.
         selected_test_error: of the weights with the lowest validation error.
         per_class_error: of the final weights, by class name.
         images: size of the test set.
@@ -146,6 +158,7 @@ class TestMetrics(_Record):
     selected_test_error: float
     per_class_error: dict[str, float]
     images: int
+    test_top5_error: float | None = None
 
 
 class Complexity(_Record):
@@ -230,8 +243,16 @@ class PreparedPaths:
         return self.root / "samples.png"
 
     def images(self, split: str) -> Path:
-        """uint8 (N, C, H, W)."""
+        """uint8 (N, C, H, W); with storage `arrays`."""
         return self.root / split / "images.npy"
+
+    def image_files(self, split: str) -> Path:
+        """bytes (N,): paths of the image files below their folder, in UTF-8; with storage `files`."""
+        return self.root / split / "files.npy"
+
+    def image_hashes(self, split: str) -> Path:
+        """uint8 (N, 32): the SHA-256 of each image file; with storage `files`."""
+        return self.root / split / "sha256.npy"
 
     def labels(self, split: str) -> Path:
         """int64 (N,)."""
@@ -270,7 +291,10 @@ class CellPaths:
 
     @property
     def logits(self) -> Path:
-        """float32 (test images, classes), of the final weights, in the order of the test split."""
+        """float32 (test images, classes), of the final weights, in the order of the test split.
+
+        With several views of an image, the logarithms of its mean class probabilities.
+        """
         return self.root / "logits.npy"
 
     @property

@@ -44,14 +44,23 @@ class DataConfig(_Section):
         source: a mirror's address, a local folder or (imagefolder) an archive; by default the published addresses.
         sha256: checksums by file name: needed for an `imagefolder` archive that is downloaded; elsewhere they
             override the published ones.
-        image_size: height and width in pixels to which `imagefolder` images are resized; others keep their own.
+        storage: `arrays` decodes every image once, to one size, for memory; `files` keeps an `imagefolder`'s files and
+            decodes them while training, which is for data too large for `arrays`.
+        image_size: height and width in pixels to which `imagefolder` images are resized, or of their crops with
+            `files`; others keep their own.
+        shorter_side: `files` only: length in pixels to which an image's shorter side is scaled before a central crop.
+        corrupt: what `preprocess` does about image files that can't be read: an `error` that lists them, or (`files`
+            only) `skip` them, counted and named in `card.json`.
     """
 
     name: DatasetName
     label: str | None = None
     source: str | None = None
     sha256: dict[str, Sha256] = {}
+    storage: Literal["arrays", "files"] = "arrays"
     image_size: Annotated[int, Field(ge=8, le=1024)] | None = None
+    shorter_side: Annotated[int, Field(ge=8, le=2048)] | None = None
+    corrupt: Literal["error", "skip"] = "error"
 
     @model_validator(mode="after")
     def _imagefolder_needs_a_place(self) -> Self:
@@ -60,6 +69,24 @@ class DataConfig(_Section):
         if self.name != "imagefolder" and self.image_size is not None:
             raise ValueError(
                 f"image_size: {self.image_size}: only 'imagefolder' resizes; {self.name!r} keeps its own size"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _files_have_sizes(self) -> Self:
+        if self.storage == "arrays":
+            if self.shorter_side is not None:
+                raise ValueError(f"shorter_side: {self.shorter_side}: only storage 'files' scales so; allowed is null")
+            if self.corrupt != "error":
+                raise ValueError(f"corrupt: {self.corrupt!r}: only storage 'files' skips; allowed is 'error'")
+            return self
+        if self.name != "imagefolder":
+            raise ValueError(f"storage: 'files': only 'imagefolder' has files; allowed for {self.name!r} is 'arrays'")
+        if self.image_size is None:
+            raise ValueError("image_size: None: storage 'files' needs the size of its crops, such as 224")
+        if self.shorter_side is None or self.shorter_side < self.image_size:
+            raise ValueError(
+                f"shorter_side: {self.shorter_side}: storage 'files' needs at least image_size, {self.image_size}"
             )
         return self
 
@@ -112,19 +139,50 @@ class GridConfig(_Section):
         return grid(self.network, self.seed)
 
 
+class CropConfig(_Section):
+    """How crops are taken from images in files: by the scale, as the paper does, or by the area. One of both is given.
+
+    Attributes:
+        shorter_side: lowest and highest length in pixels to which the shorter side is scaled, anew for each image,
+            before a random crop (paper, section 3.4: [256, 480]).
+        area: least and largest share of the image's area, as torchvision's `RandomResizedCrop` takes it.
+        aspect: with `area`: smallest and largest width over height.
+    """
+
+    shorter_side: Annotated[list[Annotated[int, Field(ge=8, le=2048)]], Field(min_length=2, max_length=2)] | None = None
+    area: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=2, max_length=2)] | None = None
+    aspect: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)] = [3 / 4, 4 / 3]
+
+    @model_validator(mode="after")
+    def _one_way_with_ordered_bounds(self) -> Self:
+        if (self.shorter_side is None) == (self.area is None):
+            both = "both are" if self.area else "neither is"
+            raise ValueError(f"shorter_side, area: {both} given; allowed is one of them, the other null")
+        for name in ("shorter_side", "area", "aspect"):
+            bounds = getattr(self, name)
+            if bounds is not None and bounds[0] > bounds[1]:
+                raise ValueError(f"{name}: {bounds}: the lower bound comes first")
+        return self
+
+
 class AugmentConfig(_Section):
-    """What is done to the training images (paper, section 4.2). Test images are normalised only.
+    """What is done to the training images (paper, sections 3.4 and 4.2). Test images are normalised only.
 
     Attributes:
         normalize: subtract the mean image (`per_pixel_mean`, the paper's), or the mean of each channel and divide
             by its deviation (`channel`). Both come from the training part alone, on pixels scaled to [0, 1].
         pad: zeros put on each side before a random crop of the original size, in pixels.
         flip: mirror each image with probability 1/2. Not for digits, which have a handedness.
+        crop: of images in files; None for arrays.
+        lighting: deviation of the weights with which the principal components of the training images' colours are
+            added to an image in files (Krizhevsky et al. 2012, section 4.1: 0.1); 0 for none.
     """
 
     normalize: Literal["per_pixel_mean", "channel"]
     pad: Annotated[int, Field(ge=0, le=64)]
     flip: bool
+    crop: CropConfig | None = None
+    lighting: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class OptimizerConfig(_Section):
@@ -151,17 +209,38 @@ class WarmupConfig(_Section):
     window: Annotated[int, Field(ge=1)]
 
 
+class PlateauConfig(_Section):
+    """When the rate falls without milestones: "when the error plateaus" (paper, section 3.4).
+
+    Attributes:
+        patience: validations in a row without a new lowest validation error after which the rate falls; then the count
+            begins anew.
+        min_change: percentage points by which an error must be below the lowest one before to count as new.
+    """
+
+    patience: Annotated[int, Field(ge=1)]
+    min_change: Annotated[float, Field(ge=0, lt=100)]
+
+
 class ScheduleConfig(_Section):
     """The learning rate by step.
 
     Attributes:
         milestones: steps at which the rate is multiplied by `gamma`.
+        plateau: multiply by `gamma` when the validation error no longer falls, in place of milestones; None for no.
         warmup: None for none.
     """
 
     milestones: list[Annotated[int, Field(ge=1)]]
     gamma: Annotated[float, Field(gt=0, lt=1)]
+    plateau: PlateauConfig | None = None
     warmup: WarmupConfig | None = None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if self.plateau is not None and self.milestones:
+            raise ValueError(f"milestones: {self.milestones}: with a plateau rule, allowed is []")
+        return self
 
     @field_validator("milestones")
     @classmethod
@@ -188,6 +267,8 @@ class TrainConfig(_Section):
         sync_batchnorm: batch norm over the global batch instead of each device's part.
         deterministic: use deterministic algorithms only.
         compile: run the network through `torch.compile`.
+        workers: processes, for each device, that decode image files; 0 decodes between the steps. They change nothing
+            in the result. Images in arrays need none.
         checkpoint_every: steps between two checkpoints for resuming a killed run.
     """
 
@@ -201,6 +282,7 @@ class TrainConfig(_Section):
     sync_batchnorm: bool = False
     deterministic: bool = True
     compile: bool = False
+    workers: Annotated[int, Field(ge=0, le=512)] = 0
     checkpoint_every: Annotated[int, Field(ge=1)]
 
     @field_validator("precision", mode="before")
@@ -230,6 +312,11 @@ class EvaluateConfig(_Section):
     Attributes:
         batch_size: images at once; no effect on what is measured beyond rounding.
         threads: CPU threads, a part of the experiment as in training.
+        workers: processes that decode image files, as in training.
+        views: what of an image in a file the network sees: `single`, the central crop; `ten_crop`, four corners, the
+            centre and their mirror images; `multi_scale`, the whole image and its mirror image at each of `scales`, for
+            networks that end in global average pooling. The class probabilities of several views are averaged.
+        scales: shorter sides, in pixels, for `multi_scale`.
         response_images: training images, evenly spaced over the split, on which layer responses and the sizes of
             residuals are measured; None or more than there are: all.
         lesion_images: test images, evenly spaced over the split, on which the network is tested once for each block
@@ -238,8 +325,18 @@ class EvaluateConfig(_Section):
 
     batch_size: Annotated[int, Field(ge=1)]
     threads: Annotated[int, Field(ge=1, le=512)]
+    workers: Annotated[int, Field(ge=0, le=512)] = 0
+    views: Literal["single", "ten_crop", "multi_scale"] = "single"
+    scales: list[Annotated[int, Field(ge=8, le=2048)]] = []
     response_images: Annotated[int, Field(ge=1)] | None = None
     lesion_images: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _scales_go_with_views(self) -> Self:
+        if (self.views == "multi_scale") != bool(self.scales):
+            allowed = "at least one length" if self.views == "multi_scale" else "[]"
+            raise ValueError(f"scales: {self.scales}: with views {self.views!r}, allowed is {allowed}")
+        return self
 
 
 class EnsembleConfig(_Section):
@@ -423,6 +520,36 @@ class Config(TrainParams, EvaluateParams):
             if not idle and len(ensemble.among(cells)) < 2:
                 mistakes.append(f"{place}.cells: {ensemble.cells} match one cell; an ensemble takes two or more")
         return mistakes
+
+    @model_validator(mode="after")
+    def _the_images_are_used_as_they_are_kept(self) -> Self:
+        augment, data = self.augment, self.data
+        mistakes: list[str] = []
+        if data.storage == "arrays":
+            unused = {
+                "augment.crop": (augment.crop, None),
+                "augment.lighting": (augment.lighting, 0),
+                "train.workers": (self.train.workers, 0),
+                "evaluate.workers": (self.evaluate.workers, 0),
+                "evaluate.views": (self.evaluate.views, "single"),
+            }
+            mistakes += [
+                f"{place}: {value}: is for data.storage 'files'; allowed with 'arrays' is {allowed}"
+                for place, (value, allowed) in unused.items()
+                if value != allowed
+            ]
+        elif augment.pad:
+            mistakes.append(f"augment.pad: {augment.pad}: is for data.storage 'arrays'; allowed with 'files' is 0")
+        elif augment.crop is None:
+            mistakes.append("augment.crop: None: data.storage 'files' needs shorter_side or area here")
+        elif augment.crop.shorter_side is not None and augment.crop.shorter_side[0] < (data.image_size or 0):
+            mistakes.append(
+                f"augment.crop.shorter_side[0]: {augment.crop.shorter_side[0]}: must be at least data.image_size, "
+                f"{data.image_size}"
+            )
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        return self
 
 
 Sections = TypeVar("Sections", bound=_Section)

@@ -17,7 +17,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from resgrid.config import DataConfig
+from resgrid.data import archives
 from resgrid.data import decode as decode_module
+from resgrid.data import pixels as pixels_module
 from resgrid.data.decode import Decoded, decode, load_pickle
 from resgrid.data.fetch import fetch
 from tests.data.data_formats import (
@@ -289,7 +291,7 @@ PIXEL = image_files()["train/cat/0.png"]
     ("change", "message"),
     [
         ({"train/cat/1.png": PIXEL[:60]}, r"images.tar.gz: train/cat/1.png can't be read as an image"),
-        ({"train/cat/1.png": b"text"}, r"train/cat/1.png can't be read as an image: cannot identify"),
+        ({"train/cat/1.png": b"text"}, r"train/cat/1.png can't be read as an image: no image of the kinds"),
         ({"train/cat/1.png": encoded(np.zeros((8, 8), np.uint16))}, r"train/cat/1.png .*: mode I;16, but only 8 bits"),
         ({"train/cat/notes.txt": b""}, r"train/cat/notes.txt is no image; allowed are .jpg"),
         ({"train/0.png": PIXEL}, r"train/0.png lies elsewhere than in <split>/<class>/<image>"),
@@ -369,16 +371,16 @@ def test_a_tar_that_ends_between_two_files_or_has_a_damaged_header_is_an_error()
 def test_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     files = image_files()
     bomb = tar(files | {"train/cat/7.png": bytes(10_000_000)})
-    monkeypatch.setattr(decode_module, "_MEMBER_LIMIT", 1_000_000)
+    monkeypatch.setattr(archives, "_MEMBER_LIMIT", 1_000_000)
     with pytest.raises(
         ValueError, match=r"refused, since it unpacks to too much \(1\d{7} bytes up to 'train/cat/7.png'\)"
     ):
         images(bomb)
-    monkeypatch.setattr(decode_module, "_MEMBER_LIMIT", 1 << 28)
-    monkeypatch.setattr(decode_module, "_UNPACKED_LIMIT", 1_000_000)
+    monkeypatch.setattr(archives, "_MEMBER_LIMIT", 1 << 28)
+    monkeypatch.setattr(archives, "_UNPACKED_LIMIT", 1_000_000)
     with pytest.raises(ValueError, match="refused, since it unpacks to too much"):
         images(bomb)
-    monkeypatch.setattr(decode_module, "_PIXEL_LIMIT", 63)
+    monkeypatch.setattr(pixels_module, "_PIXEL_LIMIT", 63)
     with pytest.raises(ValueError, match="8×8 pixels are more than 63"):
         images(tar(files))
 

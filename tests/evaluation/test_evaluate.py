@@ -24,6 +24,14 @@ def test_errors_are_percent_of_images_and_of_each_class() -> None:
     assert metrics.test_loss == pytest.approx((3 * right + wrong) / 4)
 
 
+def test_the_top5_error_is_given_from_a_hundred_classes_on() -> None:
+    assert measure(LOGITS, LOGITS, LABELS, ["cat", "dog"]).test_top5_error is None
+    logits = torch.zeros(4, 100)
+    logits[:, 10:15] = torch.arange(5, 0, -1.0)  # the five likeliest are 10 to 14
+    metrics = measure(logits, logits, torch.tensor([10, 14, 15, 99]), [str(index) for index in range(100)])
+    assert (metrics.test_error, metrics.test_top5_error) == (75.0, 50.0)
+
+
 def test_a_class_without_images_has_no_error() -> None:
     metrics = measure(torch.eye(2), torch.eye(2), torch.tensor([0, 1]), ["cat", "dog", "none"])
     assert np.isnan(metrics.per_class_error["none"])

@@ -11,10 +11,11 @@ import torch
 
 from resgrid.artifacts import DatasetCard
 from resgrid.cells import Cell, parse_network
-from resgrid.config import OptimizerConfig, ScheduleConfig
+from resgrid.config import EvaluateConfig, OptimizerConfig, ScheduleConfig
 from resgrid.data.augment import DeviceImages
 from resgrid.data.batches import BatchPlan, EvaluationLoader, TrainLoader
-from resgrid.evaluation.evaluate import compute_logits
+from resgrid.evaluation.evaluate import load_network
+from resgrid.evaluation.views import compute_logits
 from resgrid.models import build_network
 from resgrid.training.curve import snapshot
 from resgrid.training.module import Classifier
@@ -118,7 +119,8 @@ def test_each_network_trains_and_is_tested_from_its_file(name: str, tmp_path: Pa
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(safetensors.torch.save(after))
     images = grey_images(8)
-    logits = compute_logits(Cell(name, 0), weights, card(), images, batch_size=BATCH)
+    network = load_network(Cell(name, 0), weights, card(), torch.device("cpu"))
+    logits = compute_logits(network, images, EvaluateConfig(batch_size=BATCH, threads=1))
     assert logits.shape == (16, CLASSES)
     with torch.inference_mode():
         expected = module.network.eval()(images.plain(torch.arange(16))[0])

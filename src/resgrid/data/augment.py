@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Self
 
 import numpy as np
@@ -9,9 +10,12 @@ import torch
 from torch import Tensor
 
 from resgrid.artifacts import DatasetCard, PreparedPaths
-from resgrid.data.batches import Batch
+from resgrid.config import AugmentConfig
+from resgrid.data.batches import Batch, BatchPlan, EvaluationLoader, TrainLoader
+from resgrid.data.file_images import FileImages
 from resgrid.data.normalisation import read_normalisation
-from resgrid.data.store import open_split
+from resgrid.data.places import images_folder
+from resgrid.data.store import ImageFiles, open_split
 
 
 class DeviceImages:
@@ -23,6 +27,8 @@ class DeviceImages:
         mean: subtracted from pixels scaled to [0, 1]: the mean image (C, H, W) or one value per channel (C, 1, 1).
         std: (C, 1, 1) to divide by afterwards, or None.
     """
+
+    VALIDATION_BATCH = 500
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.ndarray | None) -> None:
         channels, height, width = images.shape[1:]
@@ -78,15 +84,56 @@ class DeviceImages:
         normalised = (pixels - self._mean[rows, columns]) * self._scale * inside[..., None]
         return normalised.permute(0, 3, 1, 2), self._labels[batch.indices]
 
+    def training_loader(
+        self,
+        batch_size: int,
+        seed: int,
+        augment: AugmentConfig,
+        max_steps: int,
+        first_step: Callable[[], int],
+        rank: int,
+        world_size: int,
+    ) -> TrainLoader:
+        """A rank's batches, as indices and crops; arguments as of `TrainLoader`.
+
+        Raises:
+            ValueError: the batch doesn't divide evenly over the ranks, or the augmentation is for images in files.
+        """
+        if augment.crop is not None or augment.lighting:
+            raise ValueError(
+                "augment.crop, augment.lighting: are for data.storage 'files'; allowed here are null and 0"
+            )
+        plan = BatchPlan(len(self), batch_size, seed, augment.pad, augment.flip)
+        plan.batch(0, rank, world_size)  # an uneven division fails here
+        return TrainLoader(plan, max_steps, first_step, rank, world_size)
+
+    def evaluation_loader(self, batch_size: int, rank: int = 0, world_size: int = 1) -> EvaluationLoader:
+        """A rank's images, each image of the split once over all ranks, as indices."""
+        return EvaluationLoader(len(self), batch_size, rank, world_size)
+
 
 def load_images(
-    paths: PreparedPaths, split: str, normalize: Literal["per_pixel_mean", "channel"], card: DatasetCard
-) -> DeviceImages:
+    paths: PreparedPaths,
+    split: str,
+    normalize: Literal["per_pixel_mean", "channel"],
+    card: DatasetCard,
+    workers: int = 0,
+) -> DeviceImages | FileImages:
     """A prepared split, to be normalised as configured, with the statistics of the training part.
+
+    Args:
+        workers: processes that decode image files; arrays need none.
 
     Raises:
         OSError: the prepared data are missing.
-        ValueError: they contradict themselves.
+        ValueError: they contradict themselves, or the image files are not there.
     """
-    arrays, normalisation = open_split(paths, split), read_normalisation(paths, normalize, card)
-    return DeviceImages(arrays.images, arrays.labels, normalisation.mean, normalisation.std)
+    normalisation = read_normalisation(paths, normalize, card)
+    mean, std = normalisation.mean, normalisation.std
+    if card.storage == "arrays":
+        arrays = open_split(paths, split)
+        return DeviceImages(arrays.images, arrays.labels, mean, std)
+    assert card.images is not None
+    assert card.shorter_side is not None
+    files = ImageFiles(paths, split, images_folder(card.images))
+    return FileImages(files, card.shorter_side, card.shape[1], mean, std, np.array(card.channel_covariance), workers)

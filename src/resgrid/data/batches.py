@@ -34,37 +34,77 @@ class Batch(NamedTuple):
     flips: Tensor
 
 
+class FileBatch(NamedTuple):
+    """One rank's part of a global batch of B images that are still in their files.
+
+    Attributes:
+        indices: int64 (b,), which training images.
+        crops: float64 (b, draws), uniform in [0, 1): where each crop lies, once the image's size is known.
+        flips: bool (b,), which crops are mirrored.
+        lighting: float64 (b, 3), standard normal: weights of the colours' principal components.
+    """
+
+    indices: Tensor
+    crops: Tensor
+    flips: Tensor
+    lighting: Tensor
+
+
 @dataclass(frozen=True)
-class BatchPlan:
-    """The whole training's batches. Images come in a new random order in each epoch; a batch may begin in one epoch
-    and end in the next, so that every batch is full and every epoch sees each image once.
+class _Plan:
+    """The order of the images. They come in a new random order in each epoch; a batch may begin in one epoch and end in
+    the next, so that every batch is full and every epoch sees each image once.
 
     Attributes:
         num_images: in the training split.
         batch_size: images in a global batch.
         seed: of the cell.
-        pad: largest shift of a crop, in pixels.
-        flip: whether crops are mirrored at random.
     """
 
     num_images: int
     batch_size: int
     seed: int
-    pad: int
-    flip: bool
 
-    def global_batch(self, step: int) -> Batch:
-        """The batch of all ranks together in a step, counted from 0."""
+    def _indices(self, step: int) -> Tensor:
+        """int64 (B,): the images of a step, counted from 0."""
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs, places = np.divmod(positions, self.num_images)
         indices = np.empty(self.batch_size, dtype=np.int64)
         for epoch in range(epochs[0], epochs[-1] + 1):
             inside = epochs == epoch
             indices[inside] = _order(self.seed, epoch, self.num_images)[places[inside]]
-        generator = np.random.default_rng((self.seed, _AUGMENTATION, step))
+        return torch.from_numpy(indices)
+
+    def _augmentation(self, step: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, _AUGMENTATION, step))
+
+    def _share(self, rank: int, world_size: int) -> slice:
+        if self.batch_size % world_size:
+            raise ValueError(
+                f"train.batch_size: {self.batch_size}: must divide evenly over the {world_size} devices of this run"
+            )
+        size = self.batch_size // world_size
+        return slice(rank * size, (rank + 1) * size)
+
+
+@dataclass(frozen=True)
+class BatchPlan(_Plan):
+    """The whole training's batches of images in arrays.
+
+    Attributes:
+        pad: largest shift of a crop, in pixels.
+        flip: whether crops are mirrored at random.
+    """
+
+    pad: int
+    flip: bool
+
+    def global_batch(self, step: int) -> Batch:
+        """The batch of all ranks together in a step, counted from 0."""
+        generator = self._augmentation(step)
         offsets = generator.integers(-self.pad, self.pad + 1, size=(self.batch_size, 2))
         flips = generator.integers(0, 2 if self.flip else 1, size=self.batch_size)
-        return Batch(torch.from_numpy(indices), torch.from_numpy(offsets), torch.from_numpy(flips).bool())
+        return Batch(self._indices(step), torch.from_numpy(offsets), torch.from_numpy(flips).bool())
 
     def batch(self, step: int, rank: int, world_size: int) -> Batch:
         """A rank's equal part of the step's global batch.
@@ -72,13 +112,40 @@ class BatchPlan:
         Raises:
             ValueError: the batch doesn't divide evenly over the ranks.
         """
-        if self.batch_size % world_size:
-            raise ValueError(
-                f"train.batch_size: {self.batch_size}: must divide evenly over the {world_size} devices of this run"
-            )
-        size = self.batch_size // world_size
-        mine = slice(rank * size, (rank + 1) * size)
+        mine = self._share(rank, world_size)
         return Batch(*(part[mine] for part in self.global_batch(step)))
+
+
+@dataclass(frozen=True)
+class FilePlan(_Plan):
+    """The whole training's batches of images in files.
+
+    Attributes:
+        draws: uniform numbers that a crop may use.
+        flip: whether crops are mirrored at random.
+    """
+
+    draws: int
+    flip: bool
+
+    def global_batch(self, step: int) -> FileBatch:
+        """The batch of all ranks together in a step, counted from 0."""
+        generator = self._augmentation(step)
+        crops = generator.random((self.batch_size, self.draws))
+        flips = generator.integers(0, 2 if self.flip else 1, size=self.batch_size)
+        lighting = generator.standard_normal((self.batch_size, 3))
+        return FileBatch(
+            self._indices(step), torch.from_numpy(crops), torch.from_numpy(flips).bool(), torch.from_numpy(lighting)
+        )
+
+    def batch(self, step: int, rank: int, world_size: int) -> FileBatch:
+        """A rank's equal part of the step's global batch.
+
+        Raises:
+            ValueError: the batch doesn't divide evenly over the ranks.
+        """
+        mine = self._share(rank, world_size)
+        return FileBatch(*(part[mine] for part in self.global_batch(step)))
 
 
 # Two epochs meet in a batch: the last two orders are at hand, whatever the data's size.

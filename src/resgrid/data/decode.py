@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import pickle
-import stat
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Self
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from resgrid.artifacts import SPLITS, sha256_of_file
+from resgrid.artifacts import sha256_of_file
 from resgrid.config import DataConfig
+from resgrid.data.archives import members
+from resgrid.data.layout import is_in_a_split, read_layout
+from resgrid.data.pixels import read_rgb
 from resgrid.data.published import PUBLISHED, RawFile, raw_files
 
 _BLOCK = 1024  # images
-_MEMBER_LIMIT = 1 << 28  # bytes of one file in an archive; CIFAR-100's training file has 155 million
-_UNPACKED_LIMIT = 1 << 30  # bytes that any archive may unpack to
-_UNPACKED_RATIO = 100  # beyond that, how many times its own size: image files hardly shrink in an archive
-_PIXEL_LIMIT = 1 << 26
-_FORMATS = ("JPEG", "PNG", "BMP", "PPM")
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm")
 _JPEG_MAGIC = b"\xff\xd8\xff"
-_DAMAGED = (
-    tarfile.TarError,
-    gzip.BadGzipFile,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    RuntimeError,  # a zip with a password, or packed in a way that Python doesn't know
-)
-_EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
 
 class Block(NamedTuple):
@@ -194,7 +176,7 @@ _CIFAR100 = _CifarLayout(
 def _cifar(path: Path, layout: _CifarLayout) -> Decoded:
     wanted = {f"{layout.folder}/{name}" for name in (*layout.train, *layout.test, layout.meta)}
     # The checksum holds (`decode`), and still nothing but arrays is built from these pickles.
-    batches = {name: load_pickle(f"{path}: {name}", content) for name, content in _members(path, wanted.__contains__)}
+    batches = {name: load_pickle(f"{path}: {name}", content) for name, content in members(path, wanted.__contains__)}
     if missing := sorted(wanted - batches.keys()):
         raise ValueError(f"{path} lacks {', '.join(missing)}")
 
@@ -249,83 +231,19 @@ def load_pickle(place: str, content: bytes) -> dict[bytes, Any]:
     return loaded
 
 
-@dataclass(frozen=True, eq=False)
-class _Layout:
-    """Which image is where.
-
-    Attributes:
-        test_folder: what is tested on: `test`, or else `val`, as in ImageNet.
-        labels: int64 (N,) for `train` and `test`.
-        rows: split and row of each image by its name; sorted by class and name, whatever the order in the archive.
-    """
-
-    classes: list[str]
-    test_folder: str
-    labels: dict[str, np.ndarray]
-    rows: dict[str, tuple[str, int]]
-
-
-def _read_layout(path: Path, names: Iterable[str]) -> _Layout:
-    places: dict[tuple[str, ...], str] = {}
-    for name in names:
-        place = _place_in_layout(path, name)
-        if place in places:
-            raise ValueError(f"{path}: holds {'/'.join(place)} twice")
-        places[place] = name
-    found = {folder for folder, _, _ in places}
-    folders = {"train": "train", "test": "test" if "test" in found else "val"}
-    for folder, allowed in (("train", "train"), (folders["test"], "test or val")):
-        if folder not in found:
-            raise ValueError(f"{path}: holds no images in {allowed}; needed are <split>/<class>/<image>")
-    ordered = {split: sorted(place for place in places if place[0] == folder) for split, folder in folders.items()}
-    classes = _same_classes(path, {folders[split]: {place[1] for place in ordered[split]} for split in folders})
-    indices = {name: index for index, name in enumerate(classes)}
-    return _Layout(
-        classes,
-        folders["test"],
-        labels={split: np.array([indices[place[1]] for place in ordered[split]], dtype=np.int64) for split in folders},
-        rows={places[place]: (split, row) for split in folders for row, place in enumerate(ordered[split])},
-    )
-
-
-def _place_in_layout(path: Path, name: str) -> tuple[str, ...]:
-    """`train/<class>/<file>` as its parts, without the folder around `train` that many archives have."""
-    parts = name.split("/")
-    place = tuple(parts if parts[0] in SPLITS else parts[1:])
-    if len(place) != 3:
-        raise ValueError(f"{path}: {name} lies elsewhere than in <split>/<class>/<image>")
-    if PurePosixPath(name).suffix.lower() not in _SUFFIXES:
-        raise ValueError(f"{path}: {name} is no image; allowed are {', '.join(_SUFFIXES)}")
-    return place
-
-
-def _is_in_a_split(name: str) -> bool:
-    parts = name.split("/")
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and any(part in SPLITS for part in parts[:2])
-
-
-def _same_classes(path: Path, classes: dict[str, set[str]]) -> list[str]:
-    everything = set().union(*classes.values())
-    for folder, found in classes.items():
-        if missing := sorted(everything - found):
-            raise ValueError(f"{path}: {folder} lacks the class folder {', '.join(missing)} (or it holds no image)")
-    return sorted(everything)
-
-
 def _image_archive(path: Path, size: int | None) -> Decoded:
     """Images in `train/<class>/*` and `test/<class>/*` (or else `val/<class>/*`, as in ImageNet) of an archive."""
-    is_jpeg = [(name, content.startswith(_JPEG_MAGIC)) for name, content in _members(path, _is_in_a_split)]
-    layout = _read_layout(path, [name for name, _ in is_jpeg])
+    is_jpeg = [(name, content.startswith(_JPEG_MAGIC)) for name, content in members(path, is_in_a_split)]
+    layout = read_layout(path, [name for name, _ in is_jpeg])
     notes = ["decoded from JPEG (lossy)"] if any(jpeg and name in layout.rows for name, jpeg in is_jpeg) else []
     notes += [f"resized to {size}×{size} pixels"] if size is not None else []
     notes += ["tested on val"] if layout.test_folder == "val" else []
-    first, content = next(_members(path, layout.rows.__contains__))
+    first, content = next(members(path, layout.rows.__contains__))
     channels, height, width = _read_image(path, first, content, size).shape
 
     def blocks() -> Iterator[Block]:
         waiting: dict[str, list[tuple[int, np.ndarray]]] = {split: [] for split in layout.labels}
-        for name, content in _members(path, layout.rows.__contains__):
+        for name, content in members(path, layout.rows.__contains__):
             image = _read_image(path, name, content, size)
             if image.shape != (channels, height, width):
                 raise ValueError(
@@ -347,15 +265,10 @@ def _block(split: str, images: list[tuple[int, np.ndarray]]) -> Block:
 
 
 def _read_image(path: Path, name: str, content: bytes, size: int | None) -> np.ndarray:
-    """uint8 (3, H, W). EXIF is ignored, as in the training of ImageNet networks everywhere."""
+    """uint8 (3, H, W)."""
     try:
-        with Image.open(BytesIO(content), formats=_FORMATS) as image:
-            if image.width * image.height > _PIXEL_LIMIT:
-                raise ValueError(f"{image.width}×{image.height} pixels are more than {_PIXEL_LIMIT}")
-            if image.mode not in _EIGHT_BIT_MODES:
-                raise ValueError(f"mode {image.mode}, but only 8 bits a channel are read")
-            rgb = image.convert("RGB")
-    except Exception as error:  # a damaged image can raise anything
+        rgb = read_rgb(content)
+    except ValueError as error:
         raise ValueError(f"{path}: {name} can't be read as an image: {error}") from error
     if size is not None:
         rgb = _resized(rgb, size)
@@ -368,66 +281,3 @@ def _resized(image: Image.Image, size: int) -> Image.Image:
     width, height = (max(size, round(side * scale)) for side in image.size)
     left, top = (width - size) // 2, (height - size) // 2
     return image.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
-
-
-class _Member(NamedTuple):
-    """One entry of an archive; `read` is None for a folder."""
-
-    name: str
-    size: int
-    read: Callable[[], bytes] | None
-
-
-def _members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the wanted files in an archive, in its order. Nothing is written to disk.
-
-    Raises:
-        ValueError: the archive is damaged, holds links or names that lead out of it, or unpacks to too much.
-    """
-    limit = max(_UNPACKED_LIMIT, _UNPACKED_RATIO * path.stat().st_size)
-    unpacked = 0
-    try:
-        for member in _zip_members(path) if path.suffix == ".zip" else _tar_members(path):
-            parts = PurePosixPath(member.name).parts
-            if ".." in parts or member.name.startswith("/") or "\\" in member.name:
-                raise ValueError(f"{path}: refused, since the name {member.name!r} leads out of the archive")
-            unpacked += member.size
-            if member.size > _MEMBER_LIMIT or unpacked > limit:
-                raise ValueError(
-                    f"{path}: refused, since it unpacks to too much ({unpacked} bytes up to {member.name!r})"
-                )
-            name = "/".join(parts)
-            if member.read is not None and wanted(name):
-                yield name, member.read()
-    except _DAMAGED as error:
-        raise ValueError(f"{path}: truncated or damaged ({error}); get it anew and run `dvc repro download`") from error
-
-
-class _StrictTarInfo(tarfile.TarInfo):
-    """Without this, tarfile takes a damaged header, or the lack of an end mark, for the end of the archive."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if len(buf) == tarfile.BLOCKSIZE and not any(buf):
-                raise  # the end mark
-            raise tarfile.ReadError(f"damaged header: {error}") from error
-
-
-def _tar_members(path: Path) -> Iterator[_Member]:
-    with tarfile.open(path, "r:*", tarinfo=_StrictTarInfo) as archive:
-        for info in archive:
-            if not (info.isfile() or info.isdir()):
-                raise ValueError(f"{path}: refused, since {info.name!r} is a link or a device")
-            content = archive.extractfile(info)
-            yield _Member(info.name, info.size, content.read if content is not None else None)
-
-
-def _zip_members(path: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if stat.S_ISLNK(info.external_attr >> 16):
-                raise ValueError(f"{path}: refused, since {info.filename!r} is a link")
-            yield _Member(info.filename, info.file_size, None if info.is_dir() else partial(archive.read, info))

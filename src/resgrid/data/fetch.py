@@ -5,16 +5,25 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from resgrid.artifacts import RAW, SPLITS, named_failures, sha256_of_file
+from resgrid.artifacts import RAW, named_failures, sha256_of_file
 from resgrid.config import DataConfig
 from resgrid.data.download import SourceError, downloaded
+from resgrid.data.index import (
+    IndexedFile,
+    files_of_splits,
+    index_folder,
+    unpacked,
+    write_index,
+)
 from resgrid.data.landing import folder_lock, whole_folder
+from resgrid.data.places import keep_link, keep_unpacked
 from resgrid.data.published import ARCHIVE_EXTENSIONS, ARCHIVES_END, PUBLISHED, RawFile, is_address, raw_files
 from resgrid.terminal import console
 
@@ -29,7 +38,8 @@ def fetch(config: DataConfig, into: Path = RAW) -> None:
     """Fill `into` with the verified raw files of a data set, whatever the place they come from.
 
     MNIST and Fashion-MNIST are kept as unpacked idx files, digits as `digits.csv`, CIFAR as the published archive,
-    image folders as `images.tar`, `images.tar.gz`, `images.tgz` or `images.zip`. Places, in this order: `data.source`;
+    image folders as `images.tar`, `images.tar.gz`, `images.tgz` or `images.zip`, or with storage `files` as an index
+    alone (see index.py), whose making reads every file anew. Places, in this order: `data.source`;
     the environment variable RESGRID_DATA_SOURCE (an address or a folder); folders of installed packages; the
     published addresses. The first two are never left for another place. Unfinished downloads are kept under
     `state_folder()/downloads` and taken up again.
@@ -41,11 +51,13 @@ def fetch(config: DataConfig, into: Path = RAW) -> None:
     """
     files = raw_files(config)
     with folder_lock(into):
-        if _is_complete(files, into):
+        if config.storage == "arrays" and _is_complete(files, into):
             console.print(f"{into}: complete already, and the checksums hold", markup=False)
             return
         with whole_folder(into) as partial:
-            if config.name == "imagefolder":
+            if config.storage == "files":
+                _index_images(str(config.source), files, partial)
+            elif config.name == "imagefolder":
                 _take_images(str(config.source), files[0], partial)
             else:
                 _take_published(config, files, partial)
@@ -171,11 +183,9 @@ def _take_images(source: str, file: RawFile, into: Path) -> None:
     if is_address(source):
         _take_downloaded_images(source, file, into)
         return
-    place = Path(source).expanduser()
+    place = _local(source)
     if place.is_dir():
         _pack(place, file, into / file.name)
-    elif not place.exists():
-        raise SourceError(f"data.source: {source!r} does not exist (the working folder is {Path.cwd()})")
     elif place.name.endswith(ARCHIVE_EXTENSIONS):
         _land(place, file, into / file.name, str(place))
     else:
@@ -184,24 +194,63 @@ def _take_images(source: str, file: RawFile, into: Path) -> None:
 
 def _take_downloaded_images(address: str, file: RawFile, into: Path) -> None:
     with downloaded(address) as found:
-        if file.sha256 is None:
-            # Not a SourceError: the download is kept, for the checksum may well be right.
-            raise ValueError(
-                f"{address}: an archive that is downloaded needs a checksum. What came has the SHA-256 "
-                f"{sha256_of_file(found)}. Compare it with what the publisher says; if it is the same, write into "
-                f"params.yaml, under data:\n  sha256: {{{file.packed}: {sha256_of_file(found)}}}\n"
-                "The download is kept and needn't be repeated"
-            )
+        _demand_checksum(address, file, found)
         _land(found, file, into / file.name, address)
+
+
+def _demand_checksum(address: str, file: RawFile, found: Path) -> None:
+    if file.sha256 is None:
+        # Not a SourceError: the download is kept, for the checksum may well be right.
+        raise ValueError(
+            f"{address}: an archive that is downloaded needs a checksum. What came has the SHA-256 "
+            f"{sha256_of_file(found)}. Compare it with what the publisher says; if it is the same, write into "
+            f"params.yaml, under data:\n  sha256: {{{file.packed}: {sha256_of_file(found)}}}\n"
+            "The download is kept and needn't be repeated"
+        )
+
+
+def _index_images(source: str, files: tuple[RawFile, ...], into: Path) -> None:
+    """Write the index of image files that stay where they are, or are unpacked to the state folder."""
+    *archives, index = files
+    if archives and is_address(source):
+        with downloaded(source) as found:
+            _demand_checksum(source, archives[0], found)
+            _index_archive(found, archives[0], index, into, source)
+    elif archives:
+        _index_archive(_local(source), archives[0], index, into, source)
+    else:
+        folder = _image_folder(_local(source))
+        keep_link(_write_index(index_folder(folder), index, into, str(folder)), folder)
+
+
+def _index_archive(archive: Path, file: RawFile, index: RawFile, into: Path, place: str) -> None:
+    if file.sha256 is not None:
+        _check(place, file.sha256, sha256_of_file(archive))
+    folder = unpacked(archive)
+    try:
+        keep_unpacked(_write_index(index_folder(folder), index, into, place), folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _write_index(images: list[IndexedFile], index: RawFile, into: Path, place: str) -> str:
+    sha256 = write_index(into / index.name, images)
+    if index.sha256 is not None:
+        _check(f"the index of {place}", index.sha256, sha256)
+    size = sum(image.bytes for image in images)
+    console.print(
+        f"{index.name}: {len(images):,} image files, {size / 1e9:.2f} GB, of {place}; SHA-256 {sha256}",
+        markup=False,
+        soft_wrap=True,
+    )
+    return sha256
 
 
 def _pack(folder: Path, file: RawFile, target: Path) -> None:
     """Pack an image folder into a tar whose bytes depend on names and contents alone."""
-    if not (folder / "train").is_dir():
-        raise SourceError(
-            f"{folder} holds no folder train; needed are train/<class>/* and test/<class>/* or val/<class>/*"
-        )
-    paths = {path.relative_to(folder).as_posix(): path for path in _files_of_splits(folder)}
+    _image_folder(folder)
+    paths = {path.relative_to(folder).as_posix(): path for path in files_of_splits(folder)}
     with named_failures(target), tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(paths):
             member = tarfile.TarInfo(name)
@@ -213,8 +262,18 @@ def _pack(folder: Path, file: RawFile, target: Path) -> None:
     console.print(f"{file.name}: packed from {folder}", markup=False, soft_wrap=True)
 
 
-def _files_of_splits(folder: Path) -> Iterator[Path]:
-    # os.walk because pathlib passes over folders that are links, as class folders often are.
-    for split in SPLITS:
-        for parent, _, names in os.walk(folder / split, followlinks=True):
-            yield from (Path(parent) / name for name in names)
+def _local(source: str) -> Path:
+    place = Path(source).expanduser()
+    if not place.exists():
+        raise SourceError(f"data.source: {source!r} does not exist (the working folder is {Path.cwd()})")
+    return place
+
+
+def _image_folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise SourceError(f"data.source: '{folder}' is neither a folder nor an archive; {ARCHIVES_END}")
+    if not (folder / "train").is_dir():
+        raise SourceError(
+            f"{folder} holds no folder train; needed are train/<class>/* and test/<class>/* or val/<class>/*"
+        )
+    return folder

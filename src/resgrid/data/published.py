@@ -11,6 +11,7 @@ from resgrid.config import DataConfig
 
 ARCHIVE_EXTENSIONS = (".tar.gz", ".tgz", ".tar", ".zip")
 ARCHIVES_END = f"an archive's name ends in {', '.join(ARCHIVE_EXTENSIONS)}"
+INDEX_NAME = "index.csv"
 NOT_PUBLISHED = "not the published files: checksums given in params.yaml"
 
 
@@ -156,11 +157,14 @@ PUBLISHED = {
 def raw_files(config: DataConfig) -> tuple[RawFile, ...]:
     """The files of `data/raw` for a data set, with the checksums of `data.sha256` in place of the published ones.
 
+    With storage `files` it is the index of the image files, which comes last, after the archive that they are unpacked
+    from, if they are.
+
     Raises:
         ValueError: `data.sha256` names a file that the data set doesn't have, or `data.source` of an `imagefolder`
             is an address that doesn't end in an archive's name.
     """
-    files = (_image_archive(str(config.source)),) if config.name == "imagefolder" else PUBLISHED[config.name].files
+    files = _image_files(config) if config.name == "imagefolder" else PUBLISHED[config.name].files
     allowed = [name for file in files for name in file.checksum_names]
     for name in config.sha256:
         if name not in allowed:
@@ -198,6 +202,15 @@ def source_name(source: str) -> str:
 def archive_extension(name: str) -> str:
     """The part of a name that says which kind of archive it is, or nothing."""
     return next((extension for extension in ARCHIVE_EXTENSIONS if name.endswith(extension)), "")
+
+
+def _image_files(config: DataConfig) -> tuple[RawFile, ...]:
+    source = str(config.source)
+    archive = _image_archive(source)
+    if config.storage == "arrays":
+        return (archive,)
+    index = RawFile(INDEX_NAME, INDEX_NAME, None)
+    return (archive, index) if archive_extension(source_name(source)) else (index,)
 
 
 def _image_archive(source: str) -> RawFile:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from resgrid.artifacts import BLOCKS_COLUMNS, RESPONSES_COLUMNS, csv_bytes
 from resgrid.data.augment import DeviceImages
+from resgrid.data.file_images import FileImages
 from resgrid.evaluation.activation_maps import class_activation_maps
 from resgrid.evaluation.batches import Batches, evenly_spaced
 from resgrid.evaluation.blocks import find_blocks
@@ -45,7 +46,7 @@ def blocks_csv(network: nn.Module, train: Batches, test: Batches) -> bytes:
     return csv_bytes(BLOCKS_COLUMNS, ((*row, intact) for row in rows))
 
 
-def activation_maps_png(network: nn.Module, test: DeviceImages, classes: list[str], title: str) -> bytes:
+def activation_maps_png(network: nn.Module, test: DeviceImages | FileImages, classes: list[str], title: str) -> bytes:
     """The picture of class activation maps of the first test image of each class.
 
     Args:

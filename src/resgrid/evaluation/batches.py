@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from resgrid.data.augment import DeviceImages
+from resgrid.data.file_images import FileImages
 
 
 class Batches:
@@ -20,7 +21,7 @@ class Batches:
             more than there are: all.
     """
 
-    def __init__(self, images: DeviceImages, batch_size: int, count: int | None = None) -> None:
+    def __init__(self, images: DeviceImages | FileImages, batch_size: int, count: int | None = None) -> None:
         self.images, self.batch_size = images, batch_size
         self.indices = evenly_spaced(len(images), count)
 

@@ -32,12 +32,16 @@ from resgrid.data.augment import load_images
 from resgrid.evaluation.analyses import activation_maps_png, blocks_csv, responses_csv
 from resgrid.evaluation.batches import Batches
 from resgrid.evaluation.figures import draw_blocks, draw_confusion, draw_curve, draw_gradients, draw_responses
+from resgrid.evaluation.views import compute_logits
 from resgrid.hardware import describe_hardware
 from resgrid.models import build_network
 from resgrid.models.complexity import count_network
 from resgrid.terminal import console
 from resgrid.tracking import Run, start_run
 from resgrid.tracking.lineage import current_commit, host_name, versions
+
+# Of few classes five are many: the field gives the top-5 error for CIFAR-100 and ImageNet.
+TOP5_CLASSES = 100
 
 
 def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) -> None:
@@ -57,15 +61,14 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths, prepared = CellPaths(cell), PreparedPaths()
     card, trained = DatasetCard.read(prepared.card), TrainMetrics.read(paths.metrics)
-    test = load_images(prepared, "test", augment.normalize, card).to(device)
-    train = load_images(prepared, "train", augment.normalize, card).to(device)
-    test_batches = Batches(test, config.batch_size)
+    test = load_images(prepared, "test", augment.normalize, card, config.workers).to(device)
+    train = load_images(prepared, "train", augment.normalize, card, config.workers).to(device)
     train_sample = Batches(train, config.batch_size, config.response_images)
     lesion_sample = Batches(test, config.batch_size, config.lesion_images)
 
     network = load_network(cell, paths.weights, card, device)
-    logits = compute_logits(network, test_batches)
-    selected_logits = compute_logits(load_network(cell, paths.selected, card, device), test_batches)
+    logits = compute_logits(network, test, config)
+    selected_logits = compute_logits(load_network(cell, paths.selected, card, device), test, config)
     labels = test.labels.cpu()
     metrics = measure(logits, selected_logits, labels, card.classes)
     write_whole(paths.logits, _npy(logits))
@@ -102,12 +105,6 @@ def load_network(cell: Cell, weights: Path, card: DatasetCard, device: torch.dev
     return network.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
-def compute_logits(network: nn.Module, batches: Batches) -> Tensor:
-    """float32 (N, classes) on the CPU, in the order of the split."""
-    with torch.inference_mode():
-        return torch.cat([network(images) for images, _ in batches]).float().cpu()
-
-
 def measure(logits: Tensor, selected_logits: Tensor, labels: Tensor, classes: list[str]) -> TestMetrics:
     """The test results from logits (N, classes) of the final and the selected weights, and labels (N,)."""
     wrong = logits.argmax(dim=1) != labels
@@ -121,7 +118,14 @@ def measure(logits: Tensor, selected_logits: Tensor, labels: Tensor, classes: li
         selected_test_error=100 * (selected_logits.argmax(dim=1) != labels).double().mean().item(),
         per_class_error=per_class,
         images=len(labels),
+        test_top5_error=_top5_error(logits, labels) if len(classes) >= TOP5_CLASSES else None,
     )
+
+
+def _top5_error(logits: Tensor, labels: Tensor) -> float:
+    """Percent of the images whose class is not among the five with the largest logits."""
+    among_five = (logits.topk(5, dim=1).indices == labels[:, None]).any(dim=1)
+    return 100 * (~among_five).double().mean().item()
 
 
 def confusion_csv(logits: Tensor, labels: Tensor, classes: list[str]) -> bytes:
@@ -160,6 +164,7 @@ def _track(run: Run, metrics: TestMetrics, trained: TrainMetrics, paths: CellPat
             "final/val_error": trained.val_error,
             "final/test_error": metrics.test_error,
             "final/test_loss": metrics.test_loss,
+            **({} if metrics.test_top5_error is None else {"final/test_top5_error": metrics.test_top5_error}),
             "selected/val_error": trained.selected_val_error,
             "selected/test_error": metrics.selected_test_error,
         },

@@ -130,11 +130,7 @@ class NetworkResult:
     @property
     def plain_twin(self) -> str | None:
         """The name of the same network without shortcuts; None for a network that isn't residual."""
-        if not self.name.startswith("resnet"):
-            return None
-        return "-".join(
-            part for part in self.name.replace("resnet", "plain", 1).split("-") if part not in ("A", "B", "C")
-        )
+        return self.network.plain_twin
 
     @property
     def parameters(self) -> int:

@@ -30,7 +30,8 @@ from resgrid.artifacts import (
 from resgrid.cells import Cell, parse_network
 from resgrid.config import TrainParams
 from resgrid.data.augment import DeviceImages, load_images
-from resgrid.data.batches import BatchPlan, EvaluationLoader, TrainLoader
+from resgrid.data.batches import EvaluationLoader
+from resgrid.data.file_images import FileEvaluationLoader, FileImages
 from resgrid.hardware import Precision, choose_accelerator, choose_precision, count_devices, describe_hardware
 from resgrid.models import build_network, count_parameters
 from resgrid.terminal import console
@@ -45,8 +46,6 @@ from resgrid.training.resume import Checkpoints, SaveForResuming, ToldToEndError
 from resgrid.training.schedule import LearningRate
 from resgrid.training.sync_batchnorm import make_batchnorm_global
 from resgrid.training.tally import Score
-
-VALIDATION_BATCH = 500
 
 
 def train_cell(cell: Cell, config: TrainParams, stage: Path) -> None:
@@ -119,17 +118,15 @@ class Training:
     def fit(self) -> TrainMetrics:
         """Train to the last step and measure the final weights."""
         config, trainer = self.config.train, self.trainer
-        plan = BatchPlan(
-            len(self.module.train_images),
+        loader = self.module.train_images.training_loader(
             config.batch_size,
             self.cell.seed,
-            self.config.augment.pad,
-            self.config.augment.flip,
+            self.config.augment,
+            config.max_steps,
+            lambda: trainer.global_step,
+            trainer.global_rank,
+            trainer.world_size,
         )
-        loader = TrainLoader(
-            plan, config.max_steps, lambda: trainer.global_step, trainer.global_rank, trainer.world_size
-        )
-        plan.batch(0, trainer.global_rank, trainer.world_size)  # an uneven division fails here, before any work
         trainer.fit(self.module, loader, self._evaluation_loader("val"), ckpt_path=self.resume_from, weights_only=True)
         if trainer.is_global_zero:
             count = len(self.module.train_images)
@@ -190,8 +187,9 @@ class Training:
             network, train_images, val_images, config.optimizer, rate, config.train.compile, self.cell.seed
         )
 
-    def _images(self, split: str) -> DeviceImages:
-        return load_images(PreparedPaths(), split, self.config.augment.normalize, self.card)
+    def _images(self, split: str) -> DeviceImages | FileImages:
+        config = self.config
+        return load_images(PreparedPaths(), split, config.augment.normalize, self.card, config.train.workers)
 
     def _build_trainer(self, devices: int) -> pl.Trainer:
         config = self.config.train
@@ -269,9 +267,9 @@ class Training:
         if self.trainer.is_global_zero:
             self.progress.show(row)
 
-    def _evaluation_loader(self, split: str) -> EvaluationLoader:
+    def _evaluation_loader(self, split: str) -> EvaluationLoader | FileEvaluationLoader:
         images = self.module.val_images if split == "val" else self.module.train_images
-        return EvaluationLoader(len(images), VALIDATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
+        return images.evaluation_loader(images.VALIDATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
 
     def score(self, split: Literal["train", "val"]) -> Score:
         """Measure the present weights on a whole split, each image once on any number of devices."""

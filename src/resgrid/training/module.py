@@ -9,17 +9,19 @@ import pytorch_lightning as pl
 import torch
 import torch.distributed
 import torch.nn.functional as F
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from resgrid.config import OptimizerConfig
 from resgrid.data.augment import DeviceImages
-from resgrid.data.batches import Batch
+from resgrid.data.file_images import FileImages
 from resgrid.training.schedule import LearningRate
 from resgrid.training.tally import Score, Tally
 
 
 class Classifier(pl.LightningModule):
-    """Trains a network on images that lie on the device; the loaders hand over indices only.
+    """Trains a network on images that lie on the device, where the loaders hand over indices, or in files, where they
+    hand over decoded pixels.
 
     Args:
         network: from images (b, C, H, W) to logits (b, classes).
@@ -34,8 +36,8 @@ class Classifier(pl.LightningModule):
     def __init__(
         self,
         network: nn.Module,
-        train_images: DeviceImages,
-        val_images: DeviceImages,
+        train_images: DeviceImages | FileImages,
+        val_images: DeviceImages | FileImages,
         optimizer: OptimizerConfig,
         learning_rate: LearningRate,
         compile_network: bool,
@@ -73,14 +75,14 @@ class Classifier(pl.LightningModule):
         self.train_tally.sums = self.train_tally.sums.to(self.device)
         self._window.sums = self._window.sums.to(self.device)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate.at(self.global_step)
         _generator_of(self.device).manual_seed(_draws_of_step(self.seed, self.global_step, self.global_rank))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         images, labels = self.train_images.augmented(batch)
         logits = self._compute(images).float()
         loss = F.cross_entropy(logits, labels)
@@ -89,33 +91,35 @@ class Classifier(pl.LightningModule):
             self._window.add_sums(loss.detach() * len(labels), logits.detach(), labels)
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         warmup = self.learning_rate.warming_up
         if warmup and self.global_step % warmup.window == 0:
-            self.learning_rate.observe(self.global_step, self._window.score().error)
+            self.learning_rate.observe_training(self.global_step, self._window.score().error)
             self._window = Tally(self.device)
 
     def on_validation_epoch_start(self) -> None:
         _share_batchnorm_statistics(self.network)
         self._val_tally = Tally(self.device)
 
-    def validation_step(self, indices: Tensor, batch_idx: int) -> None:
-        images, labels = (self.val_images if self.score_images == "val" else self.train_images).plain(indices)
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        images, labels = (self.val_images if self.score_images == "val" else self.train_images).plain(batch)
         self._val_tally.add(self._compute(images), labels)
 
     def on_validation_epoch_end(self) -> None:
         self.val_score = self._val_tally.score()
+        if self.trainer.state.fn == TrainerFn.FITTING:  # the clean scores at the end change no rate
+            self.learning_rate.observe_validation(self.global_step, self.val_score.error)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["resgrid"] = {
-            "warmup_ended_at": self.learning_rate.warmup_ended_at,
+            "learning_rate": self.learning_rate.state_dict(),
             "window": _summed_over_ranks(self._window),
             "train_tally": _summed_over_ranks(self.train_tally),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["resgrid"]
-        self.learning_rate.warmup_ended_at = state["warmup_ended_at"]
+        self.learning_rate.load_state_dict(state["learning_rate"])
         # The sums of all ranks go on in the first one.
         share = 1.0 if self.trainer.is_global_zero else 0.0
         self._window.sums = state["window"] * share

@@ -1,8 +1,12 @@
-"""The learning rate by step: milestones, and the low rate at which very deep networks start (paper, section 4.2)."""
+"""The learning rate by step: milestones or plateaus, and the low rate at which very deep networks start.
+
+Paper, section 3.4 ("divided by 10 when the error plateaus") and section 4.2 (milestones, warm-up of depth 110).
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import Any
 
 from resgrid.config import OptimizerConfig, ScheduleConfig, WarmupConfig
 
@@ -10,17 +14,20 @@ from resgrid.config import OptimizerConfig, ScheduleConfig, WarmupConfig
 class LearningRate:
     """The learning rate of a network in each step.
 
-    It depends on the step alone, except for the warm-up, which lasts until the training has shown itself under way.
+    It depends on the step alone, except for the warm-up, which lasts until the training has shown itself under way, and
+    for plateaus, which add milestones as they are found. Both are part of the state for resuming.
 
     Args:
         optimizer: the full rate.
-        schedule: milestones and warm-up.
+        schedule: milestones or plateaus, and warm-up.
         depth: of the network; shallow ones don't warm up, nor those whose name says none.
     """
 
     def __init__(self, optimizer: OptimizerConfig, schedule: ScheduleConfig, depth: int | None) -> None:
         self.full_rate = optimizer.lr
-        self.milestones, self.gamma = schedule.milestones, schedule.gamma
+        self.milestones, self.gamma = list(schedule.milestones), schedule.gamma
+        self._plateau = schedule.plateau
+        self._lowest_error, self._waited = float("inf"), 0
         deep = schedule.warmup is not None and depth is not None and depth >= schedule.warmup.from_depth
         self._warmup = schedule.warmup if deep else None
         self.warmup_ended_at: int | None = None
@@ -35,7 +42,32 @@ class LearningRate:
         base = self.warming_up.lr if self.warming_up else self.full_rate
         return base * self.gamma ** bisect_right(self.milestones, step)
 
-    def observe(self, steps_done: int, train_error: float) -> None:
+    def observe_training(self, steps_done: int, train_error: float) -> None:
         """End the warm-up if the training error over its last window, in percent, is low enough."""
         if self.warming_up and train_error < self.warming_up.until_train_error:
             self.warmup_ended_at = steps_done
+
+    def observe_validation(self, steps_done: int, val_error: float) -> None:
+        """Lower the rate from the next step on if the validation error, in percent, has not fallen for long enough."""
+        if self._plateau is None or self.warming_up:
+            return
+        if val_error < self._lowest_error - self._plateau.min_change:
+            self._lowest_error, self._waited = val_error, 0
+            return
+        self._waited += 1
+        if self._waited == self._plateau.patience:
+            self.milestones.append(steps_done)
+            self._waited = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "warmup_ended_at": self.warmup_ended_at,
+            "milestones": self.milestones,
+            "lowest_error": self._lowest_error,
+            "waited": self._waited,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.warmup_ended_at = state["warmup_ended_at"]
+        self.milestones = list(state["milestones"])
+        self._lowest_error, self._waited = state["lowest_error"], state["waited"]

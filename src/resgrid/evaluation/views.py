@@ -1,0 +1,91 @@
+"""What a network answers to the images of a split: to one view of each, or to several, whose answers are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from resgrid.config import EvaluateConfig
+from resgrid.data.augment import DeviceImages
+from resgrid.data.file_images import FileImages, Views
+
+
+def compute_logits(network: nn.Module, images: DeviceImages | FileImages, config: EvaluateConfig) -> Tensor:
+    """float32 (N, classes) on the CPU, in the order of the split.
+
+    With several views of an image these are the logarithms of its mean class probabilities over the views (Krizhevsky
+    et al. 2012, section 4.1, for ten crops; Simonyan & Zisserman 2015, section 3.2, for scales and mirror images, which
+    the paper follows in section 3.4): their softmax is that mean.
+
+    Args:
+        network: in evaluation mode, on the images' device.
+
+    Raises:
+        ValueError: the views are not for these images, or not for this network.
+    """
+    with torch.inference_mode():
+        if config.views == "single":
+            batches = cast("Iterable[Any]", images.evaluation_loader(config.batch_size))
+            return torch.cat([network(images.plain(batch)[0]) for batch in batches]).float().cpu()
+        if isinstance(images, DeviceImages):
+            raise ValueError(f"evaluate.views: {config.views!r}: is for images in files; allowed here is 'single'")
+        if config.views == "ten_crop":
+            return _averaged(network, images, images.ten_crops(config.batch_size))
+        demand_global_pooling(network, images)
+        return _averaged(network, images, images.whole_images(config.scales, config.batch_size))
+
+
+def demand_global_pooling(network: nn.Module, images: FileImages) -> None:
+    """Refuse a network that can't be applied to whole images of any size.
+
+    Where global average pooling and one linear layer end a network, its logits for a larger image are the average of
+    the fully convolutional network's over all positions. Others have several linear layers, or pool to a fixed grid.
+
+    Raises:
+        ValueError: naming what is in the way.
+    """
+    problems: list[str] = []
+    linear_layers: list[nn.Linear] = []
+
+    def note(module: nn.Module, _: object, output: object) -> None:
+        if isinstance(module, nn.Linear):
+            linear_layers.append(module)
+        elif isinstance(module, nn.AdaptiveAvgPool2d) and isinstance(output, Tensor) and output[0, 0].numel() > 1:
+            problems.append(f"it pools to {output.shape[2]}×{output.shape[3]} positions")
+
+    larger = images.size + images.size // 2
+    with ExitStack() as hooks:
+        for module in network.modules():
+            hooks.enter_context(module.register_forward_hook(note))
+        try:
+            network(torch.zeros(1, 3, images.size, larger, device=images.device))
+        except RuntimeError as error:
+            problems.append(f"an image of {larger}×{images.size} pixels fails: {error}")
+    if len(linear_layers) > 1:
+        problems.append(f"it ends in {len(linear_layers)} linear layers")
+    if problems:
+        raise ValueError(
+            "evaluate.views: 'multi_scale': needs a network that ends in global average pooling and one linear layer, "
+            f"and this one doesn't: {problems[0]}; allowed are 'single' and 'ten_crop'"
+        )
+
+
+def _averaged(network: nn.Module, images: FileImages, batches: Iterator[list[Views]]) -> Tensor:
+    """Logarithms of the mean probabilities over all views and their mirror images."""
+    sums: Tensor | None = None
+    counts = torch.zeros(len(images), dtype=torch.float64)
+    for batch in batches:
+        for indices, pixels in batch:
+            for view in (pixels, pixels.flip(2)):
+                probabilities = network(images.normalised(view)).double().softmax(dim=1).cpu()
+                if sums is None:
+                    sums = torch.zeros(len(images), probabilities.shape[1], dtype=torch.float64)
+                sums.index_add_(0, indices, probabilities)
+                counts.index_add_(0, indices, torch.ones(len(indices), dtype=torch.float64))
+    assert sums is not None
+    # A class that no view gives any weight has a finite logarithm all the same.
+    return (sums / counts[:, None]).clamp_min(torch.finfo(torch.float32).tiny).log().float()
