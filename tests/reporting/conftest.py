@@ -32,7 +32,7 @@ from resgrid.artifacts import (
     sha256_of_text,
 )
 from resgrid.cells import Cell, parse_network
-from resgrid.config import Config
+from resgrid.config import Config, read_params
 from resgrid.reporting.claims import judge
 from resgrid.reporting.ensembles import Ensemble, read_ensembles
 from resgrid.reporting.page import render_page, render_summary, write_report
@@ -219,7 +219,8 @@ def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStudy:
 
 
 def make_config(outcomes: Outcomes, data: str, sections: dict[str, Any]) -> Config:
-    values: dict[str, Any] = {
+    preset = Path(__file__).parents[2] / "presets/digits.yaml"
+    values = read_params(preset) | {
         "preset": "digits",
         "data": {"name": data},
         "split": {"val": 240, "test": 360 if data == "digits" else None},
@@ -238,6 +239,7 @@ def make_config(outcomes: Outcomes, data: str, sections: dict[str, Any]) -> Conf
         },
         "evaluate": {"batch_size": 500, "threads": 1},
         "report": {"ensembles": []},
+        "sweep": {"address": "local", "resources": {"cpus": 2, "gpus": 0}, "max_failures": 0},
     }
     return Config.model_validate(values | sections)
 
