@@ -494,10 +494,6 @@ class Config(TrainParams, EvaluateParams):
                 f"split.test: {self.split.test}: {self.data.name!r} brings its own test split; allowed is null"
             )
         mistakes += self._mistakes_in_ensembles()
-        processes = 1 if self.train.devices == "auto" else self.train.devices
-        cpus, threads = self.sweep.resources.cpus, processes * self.train.threads
-        if cpus < threads:
-            mistakes.append(f"sweep.resources.cpus: {cpus}: must be at least {threads}, the threads of a cell")
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self

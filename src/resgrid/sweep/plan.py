@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 
 from rich.table import Table
 
-from resgrid.cells import parse_cell, parse_network
-from resgrid.config import SweepConfig
+from resgrid.artifacts import DatasetCard, PreparedPaths
+from resgrid.cells import parse_cell
+from resgrid.config import Config, SweepConfig
 from resgrid.sweep.graph import Graph, GraphError
 
 RESTORED = "restored from the run cache"
@@ -24,14 +25,12 @@ class PlannedCell:
         stages: those that must run, `train` first; empty if the run cache holds them all.
         restored: those that the run cache holds.
         reason: why the first of them is stale.
-        cost: of training; what is dear comes first.
     """
 
     name: str
     stages: list[str]
     restored: list[str]
     reason: str
-    cost: float
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,10 @@ def make_plan(graph: Graph, patterns: list[str], seeds: list[int] | None, force:
             left_out.append(name)
         else:
             cells.append(cell)
-    return Plan(sorted(cells, key=lambda cell: -cell.cost), fresh, left_out)
+    costs: dict[str, int] = {}
+    if len({parse_cell(cell.name).network for cell in cells if cell.stages}) > 1:
+        costs = multiply_adds(cell.name for cell in cells)
+    return Plan(sorted(cells, key=lambda cell: -costs.get(cell.name, 0)), fresh, left_out)
 
 
 def plan_table(plan: Plan, config: SweepConfig) -> Table:
@@ -137,11 +139,32 @@ def _plan_cell(graph: Graph, name: str, stages: list[str], force: bool, dry: boo
         restored.append(stage)
         if dry:
             break
-    return PlannedCell(name, run, restored, first_reason, _cost(name))
+    return PlannedCell(name, run, restored, first_reason)
 
 
-def _cost(cell: str) -> float:
-    return float(parse_network(parse_cell(cell).network).depth or 0)
+def check_resources(config: Config) -> None:
+    """Refuse fewer cores for a cell than it has threads: they would stand in each other's way.
+
+    Raises:
+        ValueError: naming both.
+    """
+    processes = 1 if config.train.devices == "auto" else config.train.devices
+    cpus, threads = config.sweep.resources.cpus, processes * config.train.threads
+    if cpus < threads:
+        raise ValueError(
+            f"sweep.resources.cpus: {cpus}: must be at least {threads}, the threads of a cell: train.threads "
+            f"{config.train.threads} × train.devices {config.train.devices}"
+        )
+
+
+def multiply_adds(cells: Iterable[str]) -> dict[str, int]:
+    """What an image costs each cell; all of them train the same number of steps, so the dearest take longest."""
+    from resgrid.models.complexity import count_network  # imports torch
+
+    card = DatasetCard.read(PreparedPaths().card)
+    networks = {cell: parse_cell(cell).network for cell in cells}
+    counts = {name: count_network(name, card.shape, len(card.classes)) for name in set(networks.values())}
+    return {cell: counts[network].multiply_adds for cell, network in networks.items()}
 
 
 def _matches(pattern: str, cell: str) -> bool:

@@ -33,6 +33,7 @@ from resgrid.config import PARAMS_FILE, Config, read_params, with_changes
 from resgrid.sweep import board as show
 from resgrid.sweep.board import Board
 from resgrid.sweep.graph import TRAIN, Graph, GraphError, Snapshot
+from resgrid.sweep.plan import check_resources
 from resgrid.sweep.space import Point, Space, in_words
 from resgrid.sweep.sweep import cells_at_once, common_to_cells
 from resgrid.sweep.trials import DONE, STARTED, STOPPED, Journal, Trial
@@ -54,6 +55,7 @@ def run_search(config: Config) -> int:
         ValueError: the section doesn't fit the other ones, this search is running already, or the graph or the
             cluster can't be used.
     """
+    check_resources(config)
     wanted = config.search
     space = Space(wanted.space, read_params(PARAMS_FILE), PARAMS_FILE)
     space.check()

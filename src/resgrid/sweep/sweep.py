@@ -22,7 +22,7 @@ from resgrid.artifacts import DatasetCard, PreparedPaths, state_folder, write_wh
 from resgrid.config import Config
 from resgrid.sweep.board import DONE, FAILED, STOPPED, Board
 from resgrid.sweep.graph import TRAIN, Graph, GraphError, Snapshot
-from resgrid.sweep.plan import Plan, make_plan, plan_table
+from resgrid.sweep.plan import Plan, check_resources, make_plan, plan_table
 from resgrid.terminal import console
 from resgrid.tracking import Run, start_run
 from resgrid.tracking.lineage import COMMIT, current_commit
@@ -79,6 +79,7 @@ def run_sweep(
     Raises:
         ValueError: another sweep is running, or the graph, the choice or the cluster can't be used.
     """
+    check_resources(config)
     root, state = Path.cwd(), state_folder().resolve()
     with _only_sweep(state):
         area = state / "sweep"
