@@ -90,6 +90,8 @@ def make_swept_repository(root: Path) -> SweptRepository:
     for part in ("pipeline", "src"):
         shutil.copytree(ROOT / part, root / part, ignore=ignored)
     shutil.copytree(GRAPH, root, dirs_exist_ok=True, ignore=ignored)
+    # Under its own name DVC would take it for a part of this repository's graph.
+    (root / "graph.yaml").rename(root / "dvc.yaml")
     (root / ".gitignore").write_text("/runs\n/data\n/.resgrid\n/mlruns\n/report.txt\n__pycache__/\n/sweep.log\n")
     repository = SweptRepository(root)
     repository.run("git", "init", "-q", "-b", "main")
