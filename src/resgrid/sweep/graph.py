@@ -96,6 +96,7 @@ class Graph:
         return Path(self._repo.cache.local.path)
 
     def locked(self) -> AbstractContextManager[None]:
+        """Keep other DVC commands out, and the graph in memory: after each release DVC reads it anew, for a second."""
         return lock_repo(self._repo)
 
     def bring_upstream_up_to_date(self, run: bool = True) -> list[str]:

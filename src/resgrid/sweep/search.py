@@ -163,7 +163,7 @@ class Search:
         config = self._config
         past = {trial.name: list(trial.validations) for trial in self._journal.trials}
         ended = [trial.name for trial in self._journal.ended]
-        common = common_to_cells(self._area, graph, run.run_id)
+        common = common_to_cells(self._area, graph, config.sweep, run.run_id)
         common["readable"] += [str(self._area), str(self._area.parent)]
         closer = threading.Thread(target=self._close_all, args=(run,), name="closing")
         closer.start()

@@ -19,7 +19,8 @@ from dvc.exceptions import DvcException
 from filelock import FileLock, Timeout
 
 from resgrid.artifacts import DatasetCard, PreparedPaths, state_folder, write_whole
-from resgrid.config import Config
+from resgrid.config import Config, SweepConfig
+from resgrid.data.places import IMAGES_VARIABLE
 from resgrid.sweep.board import DONE, FAILED, STOPPED, Board
 from resgrid.sweep.graph import TRAIN, Graph, GraphError, Snapshot
 from resgrid.sweep.plan import Plan, check_resources, make_plan, plan_table
@@ -90,7 +91,8 @@ def run_sweep(
         if stale and dry_run:
             console.print(f"these run first, and then every cell: {', '.join(stale)}")
             return 0
-        plan = make_plan(graph, patterns, seeds, force, dry_run)
+        with graph.locked():
+            plan = make_plan(graph, patterns, seeds, force, dry_run)
         console.print(plan_table(plan, config.sweep))
         if dry_run:
             return 0
@@ -101,7 +103,8 @@ def run_sweep(
 
 def _report(graph: Graph) -> int:
     """Write the report if every cell is up to date, else say which are not: `dvc repro` would train them now."""
-    stale = {cell for cell, stages in graph.cells().items() for stage in stages if graph.why_stale(stage)}
+    with graph.locked():
+        stale = {cell for cell, stages in graph.cells().items() for stage in stages if graph.why_stale(stage)}
     if stale:
         console.print(
             f"the report waits for {len(stale)} cells that are stale: they were not chosen, or something that they "
@@ -114,7 +117,8 @@ def _report(graph: Graph) -> int:
 
 
 def _run(plan: Plan, graph: Graph, config: Config, area: Path) -> Outcome:
-    snapshots = {cell.name: _snapshots(graph, cell.stages) for cell in plan.to_run}
+    with graph.locked():
+        snapshots = {cell.name: _snapshots(graph, cell.stages) for cell in plan.to_run}
     run = start_run("sweep", DatasetCard.read(PreparedPaths().card).label, None)
     try:
         _log_plan(run, plan, config)
@@ -126,6 +130,12 @@ def _run(plan: Plan, graph: Graph, config: Config, area: Path) -> Outcome:
             console.print(
                 f"{len(plan.to_run)} cells on {resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
             )
+            if resources.get("GPU", 0) and not config.sweep.resources.gpus:
+                console.print(
+                    "the cells compute on CPUs: sweep.resources.gpus is 0, although there are GPUs; 0.25, say, lets "
+                    "four cells share one",
+                    style="yellow",
+                )
             outcome = _run_on_cluster(snapshots, graph, config, area, run.run_id)
         slots, makespan = cells_at_once(config, resources), outcome.makespan
         until_first = (outcome.first_start or time.monotonic()) - clock
@@ -184,7 +194,7 @@ def _run_on_cluster(
         try:
             run_cells(
                 {cell: {"stages": _as_jobs(stages)} for cell, stages in snapshots.items()},
-                common_to_cells(area, graph, parent),
+                common_to_cells(area, graph, config.sweep, parent),
                 config.sweep,
                 area / "tune",
                 Listener(started, heard, failed),
@@ -234,12 +244,16 @@ def _as_jobs(snapshots: list[Snapshot]) -> list[dict[str, Any]]:
     ]
 
 
-def common_to_cells(area: Path, graph: Graph, parent: str | None) -> dict[str, Any]:
+def common_to_cells(area: Path, graph: Graph, config: SweepConfig, parent: str | None) -> dict[str, Any]:
     """What all cells of the sweep are told."""
     token = secrets.token_hex(16)
     write_whole(area / "token", token.encode())
     own = {COMMIT: current_commit() or "", PARENT_RUN: parent or "", "RESGRID_TRACKING": str(EMBEDDED.resolve())}
-    passed_on = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    if config.resources.gpus == 0:
+        own["CUDA_VISIBLE_DEVICES"] = ""  # a cell that was given no GPU uses none
+    passed_on = {
+        name: value for name, value in os.environ.items() if name.startswith("MLFLOW_") or name == IMAGES_VARIABLE
+    }
     return {
         "root": str(graph.root),
         "area": str(area),
