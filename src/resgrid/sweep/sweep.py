@@ -31,7 +31,18 @@ from resgrid.tracking.mlflow_run import PARENT_RUN
 from resgrid.tracking.store import EMBEDDED
 
 # What the cells' stages import and is slow to: a keeper has it ready. No code of the project is among it.
-WARM = ("torch", "torchvision", "pytorch_lightning", "mlflow", "mlflow.system_metrics.system_metrics_monitor", "pandas")
+WARM = (
+    "torch",
+    "torch._inductor",  # by torch.use_deterministic_algorithms
+    "torchvision",
+    "pytorch_lightning",
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.system_metrics.system_metrics_monitor",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+    "pandas",
+)
 
 
 @dataclass
