@@ -64,3 +64,16 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def compute_deterministically(wanted: bool, compiled: bool = False) -> None:
+    """Allow deterministic algorithms only, or allow all again.
+
+    As `torch.use_deterministic_algorithms`, without its import of torch's compiler, which takes two seconds of every
+    start with torch 2.14; a network that is compiled needs that all the same.
+    """
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses to be deterministic without
+    torch.set_deterministic_debug_mode("error" if wanted else "default")
+    if compiled:
+        torch.use_deterministic_algorithms(wanted)

@@ -47,6 +47,22 @@ def test_a_sweep_records_what_dvc_repro_records(swept: SweptRepository, tmp_path
     assert swept.stale() == {}
     assert (swept.root / "dvc.lock").read_bytes() == lock
 
+    # A new dependency of an `evaluate` that the lock knows without it.
+    for repository in (swept, by_dvc):
+        graph, train = repository.root / "dvc.yaml", repository.root / "train.py"
+        out, dependency = (
+            "    outs:\n      - runs/${key}/weights.txt\n",
+            "      - runs/${key}/weights.txt\n      - runs/${key}/m",
+        )
+        more = "      - runs/${key}/more.txt\n"
+        text = graph.read_text().replace(out, out + more).replace(dependency, more + dependency)
+        assert text.count("more.txt") == 2
+        graph.write_text(text)
+        train.write_text(train.read_text() + 'Path("runs", cell, "more.txt").write_text("more")\n')
+    by_dvc.run("dvc", "repro")
+    assert swept.sweep().returncode == 0
+    assert swept.dvc_lock() == by_dvc.dvc_lock()
+
 
 def test_the_sweep_is_the_parent_of_its_cells_runs(swept: SweptRepository) -> None:
     (swept.root / "train.py").write_text(

@@ -33,7 +33,7 @@ from resgrid.evaluation.analyses import activation_maps_png, blocks_csv, respons
 from resgrid.evaluation.batches import Batches
 from resgrid.evaluation.figures import draw_blocks, draw_confusion, draw_curve, draw_gradients, draw_responses
 from resgrid.evaluation.views import compute_logits
-from resgrid.hardware import describe_hardware
+from resgrid.hardware import compute_deterministically, describe_hardware
 from resgrid.models import build_network
 from resgrid.models.complexity import count_network
 from resgrid.terminal import console
@@ -56,7 +56,7 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     """
     started, clock = datetime.now(UTC), time.monotonic()
     torch.set_num_threads(config.threads)
-    torch.use_deterministic_algorithms(True)
+    compute_deterministically(True)
     torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32, as in training
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths, prepared = CellPaths(cell), PreparedPaths()

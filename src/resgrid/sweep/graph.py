@@ -219,6 +219,7 @@ class Graph:
                 for dependency in stage.deps:
                     if out := made.get(self._path(dependency)):
                         dependency.hash_info, dependency.meta = out.hash_info, cast("Any", out.meta)
+                        dependency.hash_name = out.hash_name
             stage.save_outs()
             stage.md5 = stage.compute_md5()
             self._repo.stage_cache.save(stage)

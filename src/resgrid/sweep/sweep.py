@@ -33,7 +33,6 @@ from resgrid.tracking.store import EMBEDDED
 # What the cells' stages import and is slow to: a keeper has it ready. No code of the project is among it.
 WARM = (
     "torch",
-    "torch._inductor",  # by torch.use_deterministic_algorithms
     "torchvision",
     "pytorch_lightning",
     "mlflow",

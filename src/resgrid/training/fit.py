@@ -32,7 +32,14 @@ from resgrid.config import TrainParams
 from resgrid.data.augment import DeviceImages, load_images
 from resgrid.data.batches import EvaluationLoader
 from resgrid.data.file_images import FileEvaluationLoader, FileImages
-from resgrid.hardware import Precision, choose_accelerator, choose_precision, count_devices, describe_hardware
+from resgrid.hardware import (
+    Precision,
+    choose_accelerator,
+    choose_precision,
+    compute_deterministically,
+    count_devices,
+    describe_hardware,
+)
 from resgrid.models import build_network, count_parameters
 from resgrid.terminal import console
 from resgrid.tracking import Run, Untracked, start_run
@@ -99,6 +106,7 @@ class Training:
         torch.set_num_threads(config.train.threads)
         # fp32 means fp32: no TF32 in convolutions, which is cuDNN's default.
         torch.backends.cudnn.allow_tf32 = False
+        compute_deterministically(config.train.deterministic, config.train.compile)
         # Deterministic algorithms would also have torch fill each new tensor, against reads of memory that nothing has
         # written: no operation here makes such a read, and filling takes a seventh of a step.
         torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
@@ -213,7 +221,6 @@ class Training:
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
             sync_batchnorm=config.sync_batchnorm and choose_accelerator() == "gpu",
-            deterministic=config.deterministic,
             benchmark=not config.deterministic,
             logger=False,
             enable_checkpointing=False,
