@@ -55,7 +55,7 @@ def test_a_sweep_records_what_dvc_repro_records(swept: SweptRepository, tmp_path
             "      - runs/${key}/weights.txt\n      - runs/${key}/m",
         )
         more = "      - runs/${key}/more.txt\n"
-        text = graph.read_text().replace(out, out + more).replace(dependency, more + dependency)
+        text = graph.read_text().replace(dependency, more + dependency).replace(out, out + more)
         assert text.count("more.txt") == 2
         graph.write_text(text)
         train.write_text(train.read_text() + 'Path("runs", cell, "more.txt").write_text("more")\n')
