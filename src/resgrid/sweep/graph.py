@@ -20,13 +20,19 @@ from typing import Any, cast
 
 import networkx
 from dvc.dependency.param import ParamsDependency
-from dvc.dvcfile import LOCK_FILE, Lockfile
+from dvc.dvcfile import LOCK_FILE
 from dvc.exceptions import DvcException
 from dvc.repo import Repo, lock_repo
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
+from dvc.stage.serialize import to_lockfile
+from dvc.utils.serialize import dumps_yaml
 from dvc_data.hashfile.hash_info import HashInfo
 from ruamel.yaml import YAML
+
+from resgrid.artifacts import write_whole
+
+LOCK_HEAD = "schema: '2.0'\nstages:\n"
 
 # The stages that are run for each cell, in this order. What comes before them is brought up to date first.
 TRAIN, EVALUATE = "train", "evaluate"
@@ -239,23 +245,23 @@ class Graph:
         return subprocess.run(command, cwd=self.root, check=False).returncode if after else 0
 
     def _dump(self, stage: PipelineStage) -> None:
-        """Write a stage's entry of dvc.lock. DVC writes the file in place: a kill at that moment would empty it."""
+        """Write a stage's entry of dvc.lock in the bytes that DVC would write, but the file by rename, and without
+        reading the other entries: DVC writes in place, where a kill would empty the file."""
         place = self.root / LOCK_FILE
-        partial = self._store.parent / LOCK_FILE
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.unlink(missing_ok=True)
-        if place.exists():
-            shutil.copyfile(place, partial)
-        Lockfile(self._repo, str(partial)).dump(stage)
-        partial.replace(place)
+        lock = place.read_text(encoding="utf-8") if place.exists() else LOCK_HEAD
+        if not lock.startswith(LOCK_HEAD):
+            raise DvcException(f"{place} doesn't begin as DVC writes it: run `dvc commit` once, and the sweep again")
+        entry = dumps_yaml({"stages": to_lockfile(stage)}).removeprefix("stages:\n")
+        write_whole(place, with_entry(lock, entry).encode())
 
     def _cell_stages(self) -> list[PipelineStage]:
         stages = [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
         return [s for group in CELL_STAGES for s in stages if str(s.addressing).partition("@")[0] == group]
 
     def _stage(self, name: str) -> PipelineStage:
-        (stage,) = self._repo.stage.collect(name)
-        return cast("PipelineStage", stage)
+        # Not `repo.stage.collect(name)`, which reads the whole of dvc.lock each time.
+        (stage,) = (stage for stage in self._cell_stages() if stage.addressing == name)
+        return stage
 
     def _is_restorable(self, stage: PipelineStage) -> bool:
         if stage.changed_stage() or not stage.deps_cached():
@@ -296,6 +302,18 @@ class Graph:
             partial.write_bytes(content)
             partial.replace(kept)
         return Dependency(path, md5, str(kept), is_data=False)
+
+
+def with_entry(lock: str, entry: str) -> str:
+    """The text of dvc.lock with a stage's entry instead of the one that it has there, or else at the end."""
+    key = entry.partition("\n")[0] + "\n"
+    start = lock.find("\n" + key) + 1
+    if not start:
+        return lock + entry
+    end = start + len(key)
+    while lock.startswith("    ", end):
+        end = lock.find("\n", end) + 1 or len(lock)
+    return lock[:start] + entry + lock[end:]
 
 
 def _reasons(stage: PipelineStage) -> str | None:
