@@ -17,6 +17,9 @@ import psutil
 
 from repository import ROOT, Repository
 
+CAN_MOUNT = (
+    subprocess.run(["unshare", "--mount", "--map-root-user", "true"], check=False, capture_output=True).returncode == 0
+)
 GRAPH = Path(__file__).parent / "sweep/graph"
 
 
@@ -48,6 +51,16 @@ class SweptRepository(Repository):
     def log(self) -> Path:
         return self.root / "sweep.log"
 
+    def hold(self, step: int, *cells: str) -> None:
+        """Have the cells wait when they have counted to a step, until they are released."""
+        for cell in cells:
+            path = self.root / ".resgrid/hold" / cell
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(str(step))
+
+    def release(self) -> None:
+        shutil.rmtree(self.root / ".resgrid/hold")
+
     def saved_step(self, cell: str) -> int:
         """The step at which a cell would go on."""
         path = self.root / ".resgrid/checkpoints" / f"{cell}-0" / "step"
@@ -57,6 +70,10 @@ class SweptRepository(Repository):
         """The steps at which a cell's training began, one for each attempt."""
         text = (self.root / ".resgrid/records" / f"{cell}-0.json").read_text()
         return [int(number) for number in text.strip("[]").split(",")]
+
+    def saved_when_stopped(self, cell: str) -> bool:
+        """Whether a cell that was told to stop was given the time to save what it had."""
+        return (self.root / ".resgrid/records" / f"{cell}-0.stopped").exists()
 
     def stale(self) -> dict[str, Any]:
         """What `dvc status` finds changed, by stage."""

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import requests
 
-from swept_repository import SweptRepository, make_swept_repository, wait_until
+from swept_repository import CAN_MOUNT, SweptRepository, make_swept_repository, wait_until
 
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
 BIN = Path(sys.executable).parent
@@ -30,7 +30,7 @@ class Cluster:
         # Short: Ray makes sockets below it, whose paths may have no more than 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="ray-"))
         self.address = f"127.0.0.1:{_free_port()}"
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._logs: dict[subprocess.Popen[bytes], Path] = {}
         port = self.address.rpartition(":")[2]
         self._start(
             ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={self.folder}"]
@@ -38,8 +38,10 @@ class Cluster:
         wait_until(lambda: _is_open(self.address), "Ray's head")
 
     def add_node(self, *wrapper: str) -> subprocess.Popen[bytes]:
-        """A node with one CPU; `wrapper` is a command that starts it, such as `unshare`."""
-        return self._start([f"--address={self.address}", "--num-cpus=1"], wrapper)
+        """A node with one CPU that has joined; `wrapper` is a command that starts it, such as `unshare`."""
+        node = self._start([f"--address={self.address}", "--num-cpus=1"], wrapper)
+        wait_until(lambda: "Ray runtime started" in self._logs[node].read_text(), "a node of the cluster")
+        return node
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
         """Everything of a node at once, as when its power fails."""
@@ -52,7 +54,7 @@ class Cluster:
         node.wait()
 
     def close(self) -> None:
-        for process in self._processes:
+        for process in self._logs:
             if process.poll() is None:
                 self.kill(process)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -60,10 +62,11 @@ class Cluster:
     def _start(self, options: list[str], wrapper: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
         command = [*wrapper, str(BIN / "ray"), "start", "--block", "--node-ip-address=127.0.0.1", *options]
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | ENVIRONMENT
-        process = subprocess.Popen(
-            command, cwd="/", env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        self._processes.append(process)
+        environ["TMPDIR"] = str(self.folder / "tmp")
+        Path(environ["TMPDIR"]).mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".log", delete=False) as log:
+            process = subprocess.Popen(command, cwd="/", env=environ, stdout=log, stderr=log, start_new_session=True)
+        self._logs[process] = Path(log.name)
         return process
 
 
@@ -98,15 +101,18 @@ def tracking_server(tmp_path: Path) -> Iterator[str]:
 def test_a_cell_whose_node_dies_goes_on_on_another_one(swept: SweptRepository, cluster: Cluster) -> None:
     swept.set_params(
         sweep={"address": cluster.address},
-        train={"max_steps": 50},
+        train={"max_steps": 12},
         grid={"network": ["plain8", "resnet8-A"], "seed": [0]},
     )
+    cells = ("plain8-0", "resnet8-A-0")
+    swept.hold(8, *cells)
     first, _ = cluster.add_node(), cluster.add_node()
     sweep = swept.begin_sweep(**ENVIRONMENT)
-    wait_until(lambda: all(swept.saved_step(cell) >= 5 for cell in ("plain8-0", "resnet8-A-0")), "a few steps of both")
+    wait_until(lambda: all(swept.saved_step(cell) >= 5 for cell in cells), "a few steps of both")
     cluster.kill(first)
+    swept.release()
     assert sweep.wait(timeout=500) == 0, swept.log.read_text()
-    begins = sorted((swept.begins(cell) for cell in ("plain8-0", "resnet8-A-0")), key=len)
+    begins = sorted((swept.begins(cell) for cell in cells), key=len)
     assert begins[0] == [0]
     assert begins[1][0] == 0
     assert begins[1][1] >= 5
@@ -114,18 +120,15 @@ def test_a_cell_whose_node_dies_goes_on_on_another_one(swept: SweptRepository, c
     assert not swept.processes()
 
 
-@pytest.mark.skipif(
-    subprocess.run(["unshare", "--mount", "--map-root-user", "true"], check=False, capture_output=True).returncode != 0,
-    reason="needs the right to make a mount namespace",
-)
+@pytest.mark.skipif(not CAN_MOUNT, reason="needs the right to make a mount namespace")
 def test_a_node_without_a_view_of_the_repository_trains_a_cell(
     swept: SweptRepository, cluster: Cluster, tracking_server: str, tmp_path: Path
 ) -> None:
     grid = {"network": ["plain8"], "seed": [0]}
     by_dvc = make_swept_repository(tmp_path / "by_dvc")
-    by_dvc.set_params(grid=grid, train={"max_steps": 20})
+    by_dvc.set_params(grid=grid, train={"max_steps": 12})
     by_dvc.run("dvc", "repro")
-    swept.set_params(grid=grid, train={"max_steps": 20}, sweep={"address": cluster.address, "max_failures": 0})
+    swept.set_params(grid=grid, train={"max_steps": 12}, sweep={"address": cluster.address, "max_failures": 0})
     hide = f'mount -t tmpfs none {swept.root} && exec "$@"'
     cluster.add_node("unshare", "--mount", "--map-root-user", "sh", "-c", hide, "sh")
 
@@ -133,13 +136,26 @@ def test_a_node_without_a_view_of_the_repository_trains_a_cell(
     assert without_server.returncode == 1
     assert f"doesn't see {swept.root}, so its runs can't be tracked" in without_server.stderr
 
-    done = swept.sweep(**ENVIRONMENT, MLFLOW_TRACKING_URI=tracking_server)
-    assert done.returncode == 0, done.stderr
+    swept.set_params(sweep={"max_failures": 1})
+    before = (swept.root / ".resgrid/sweep/token").read_text()
+    sweep = swept.begin_sweep(**ENVIRONMENT, MLFLOW_TRACKING_URI=tracking_server)
+    wait_until(lambda: (swept.root / ".resgrid/sweep/token").read_text() != before, "the sweep's token")
+    area = cluster.folder / f"tmp/resgrid-{os.getuid()}" / (swept.root / ".resgrid/sweep/token").read_text()
+    hold = area / "state/plain8-0/hold/plain8-0"
+    hold.parent.mkdir(parents=True)
+    hold.write_text("8")
+    # It comes here from the node.
+    wait_until(lambda: swept.saved_step("plain8-0") == 8, "a few steps")
+    (process,) = [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(area / "cells/train@plain8-0")]
+    process.send_signal(signal.SIGKILL)
+    shutil.rmtree(hold.parent)
+    assert sweep.wait(timeout=300) == 0, swept.log.read_text()
     assert swept.dvc_lock() == by_dvc.dvc_lock()
     for name in ("weights.txt", "metrics.json", "evaluation.json"):
         path = Path("runs/plain8-0") / name
         assert (swept.root / path).read_bytes() == (by_dvc.root / path).read_bytes()
-    assert swept.begins("plain8-0") == [0]
+    assert swept.begins("plain8-0") == [0, 8]
+    assert not area.exists()
     assert (swept.root / ".resgrid/sweep/logs/train@plain8-0.log").exists()
     assert swept.stale() == {}
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from swept_repository import SweptRepository, make_swept_repository, wait_until
+from swept_repository import CAN_MOUNT, SweptRepository, make_swept_repository, wait_until
 
 CELLS = ["plain8-0", "plain8-1", "resnet8-A-0", "resnet8-A-1"]
 
@@ -118,7 +119,8 @@ if cell == "resnet8-A-0":
 def test_edits_during_the_run_reach_no_cell_and_leave_it_stale_and_a_killed_cell_goes_on(
     swept: SweptRepository,
 ) -> None:
-    swept.set_params(train={"max_steps": 40})
+    swept.set_params(train={"max_steps": 12})
+    swept.hold(8, *CELLS)
     sweep = swept.begin_sweep()
     wait_until(lambda: swept.saved_step("plain8-1") >= 5, "a few steps")
     swept.set_params(train={"max_steps": 2})
@@ -126,42 +128,52 @@ def test_edits_during_the_run_reach_no_cell_and_leave_it_stale_and_a_killed_cell
     code.write_text(code.read_text() + 'Path("runs", cell, "weights.txt").write_text("edited")\n')
     (process,) = [p for p in swept.processes() if p.cmdline()[-1] == "plain8-1" and "train.py" in p.cmdline()[-2]]
     process.send_signal(signal.SIGKILL)
+    swept.release()
     assert sweep.wait(timeout=500) == 0, swept.log.read_text()
     assert "plain8-1: train@plain8-1 was killed by signal 9" in swept.log.read_text()
     assert "the report waits for 4 cells that are stale" in swept.log.read_text()
     first, second = swept.begins("plain8-1")
     assert (first, second >= 5) == (0, True)
     for cell in CELLS:
-        assert '"max_steps": 40' in (swept.root / "runs" / cell / "weights.txt").read_text()
-        assert '"steps": 40' in (swept.root / "runs" / cell / "evaluation.json").read_text()
+        assert '"max_steps": 12' in (swept.root / "runs" / cell / "weights.txt").read_text()
+        assert '"steps": 12' in (swept.root / "runs" / cell / "evaluation.json").read_text()
     stale = swept.stale()
     assert {name for name in stale if name.startswith("train@")} == {f"train@{cell}" for cell in CELLS}
     assert "deps" in str(stale["train@plain8-0"])
 
 
 def test_a_killed_sweep_and_a_stopped_one_go_on_where_they_were(swept: SweptRepository) -> None:
-    swept.set_params(train={"max_steps": 30})
-    cells = ("plain8-0", "plain8-1")
-    sweep = swept.begin_sweep()
+    swept.set_params(train={"max_steps": 10})
+    graph = swept.root / "dvc.yaml"
+    # Through a shell, which dies of a signal before the program that it runs does.
+    graph.write_text(graph.read_text().replace("python train.py ${key}", "python train.py ${key} && true"))
+    cells, others = ("plain8-0", "plain8-1"), ("resnet8-A-0", "resnet8-A-1")
+    swept.hold(5, *cells)
+    swept.hold(4, *others)
+    sweep = swept.begin_sweep(SHELL="/bin/sh")
     wait_until(lambda: all(swept.saved_step(cell) >= 3 for cell in cells), "a few steps")
     os.kill(sweep.pid, signal.SIGKILL)
     sweep.wait()
     wait_until(lambda: not swept.processes(), "the end of all that the killed sweep had started", seconds=60)
+    assert all(swept.saved_when_stopped(cell) for cell in cells)
 
-    sweep = swept.begin_sweep(PAUSE="0.5")
+    swept.hold(100, *cells)
+    sweep = swept.begin_sweep(SHELL="/bin/sh")
     owner = swept.root / ".resgrid/sweep.pid"
     wait_until(lambda: owner.exists() and owner.read_text() == str(sweep.pid), "the sweep's lock")
     second = swept.sweep()
     assert second.returncode == 1
     assert f"a sweep is running in this repository already (process {sweep.pid})" in second.stderr
-    wait_until(lambda: any(swept.saved_step(cell) >= 3 for cell in CELLS[2:]), "a few steps of the next cells")
+    wait_until(lambda: any(swept.saved_step(cell) >= 3 for cell in others), "a few steps of the next cells")
     os.kill(sweep.pid, signal.SIGINT)
     assert sweep.wait(timeout=300) == 1, swept.log.read_text()
     assert "goes on from their checkpoints" in swept.log.read_text()
     assert not swept.processes()
-    assert swept.stale().keys() >= {"train@resnet8-A-0", "train@resnet8-A-1"}
+    assert any(swept.saved_when_stopped(cell) for cell in others)
+    assert swept.stale().keys() >= {f"train@{cell}" for cell in others}
 
-    done = swept.sweep(PAUSE="0.02")
+    swept.release()
+    done = swept.sweep()
     assert done.returncode == 0, done.stderr
     for cell in cells:
         begins = swept.begins(cell)
@@ -171,6 +183,55 @@ def test_a_killed_sweep_and_a_stopped_one_go_on_where_they_were(swept: SweptRepo
     assert {name for name in swept.dvc_lock() if "@" in name} == {
         f"{stage}@{cell}" for stage in ("train", "evaluate") for cell in CELLS
     }
+
+
+def test_a_second_interrupt_ends_cells_that_do_not_end_by_themselves(swept: SweptRepository) -> None:
+    code = swept.root / "train.py"
+    code.write_text(code.read_text().replace("told.append(number)", "None"))
+    swept.hold(1, *CELLS)
+    sweep = swept.begin_sweep()
+    wait_until(lambda: swept.saved_step("plain8-0") == 1, "a step")
+    os.kill(sweep.pid, signal.SIGINT)
+    time.sleep(2)
+    assert sweep.poll() is None
+    os.kill(sweep.pid, signal.SIGINT)
+    # Less than the minute that a cell has to save its checkpoint.
+    assert sweep.wait(timeout=30) == 1, swept.log.read_text()
+    assert not [process for process in swept.processes() if "train.py" in process.cmdline()[-2]]
+    assert "0 cells done, 0 restored, 0 were up to date, 0 failed, 4 stopped" in swept.log.read_text()
+    assert not any("@" in name for name in swept.dvc_lock())
+    swept.release()
+    assert swept.sweep().returncode == 0
+    assert swept.begins("plain8-0") == [0, 1]
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="needs the right to make a mount namespace")
+def test_a_full_disk_loses_nothing(swept: SweptRepository) -> None:
+    code = swept.root / "train.py"
+    large = 'cell == "plain8-0" and Path("runs", cell, "weights.txt").write_bytes(bytes(200_000))\n'
+    code.write_text(code.read_text() + large)
+    swept.set_params(sweep={"max_failures": 0})
+    swept.run("dvc", "repro", "prepare")
+    cache = swept.root / ".dvc/cache"
+    held = swept.root / ".dvc/held"
+    mount = f'cp -r {cache} {held} && mount -t tmpfs -o size=150k none {cache} && cp -r {held}/. {cache} && exec "$@"'
+    namespace = ["unshare", "--mount", "--map-root-user", "sh", "-c", mount, "sh"]
+    full = swept.run(*namespace, "python", "-m", "pipeline.sweep", check=False)
+    assert full.returncode == 1, full.stderr
+    assert "failed: plain8-0: train@plain8-0 ran, but can't be recorded" in full.stderr
+    assert "No space left on device" in full.stderr
+    recorded = {name.partition("@")[2] for name in swept.dvc_lock() if "@" in name}
+    assert "plain8-0" not in recorded
+    # DVC leaves a part of the large file on the disk, so cells that ended later may have found no room either.
+    assert f"{len(recorded)} cells done, 0 restored, 0 were up to date, {4 - len(recorded)} failed" in full.stderr
+
+    lost = [f"train@{cell}" for cell in CELLS if cell not in recorded]
+    assert f"`dvc commit -f {lost[0]}` records it" in full.stderr
+    swept.run("dvc", "commit", "-f", *lost)
+    done = swept.sweep()
+    assert f"{len(lost)} cells done, 0 restored, {len(recorded)} were up to date" in done.stderr
+    assert [swept.begins(cell) for cell in CELLS] == [[0]] * 4
+    assert swept.stale() == {}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
-"""The Ray actor beside the sweep's driver: what the nodes ask, and where files pass that a node can't see."""
+"""The Ray actor beside the driver: what the nodes ask, and where files pass that a node can't see."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 CHUNK = 8 * 1024 * 1024
 
@@ -15,12 +16,14 @@ class Depot:
     Args:
         readable: the folders that nodes may read: DVC's cache, the sweep's area, the state folder.
         area: the sweep's folder; delivered outs lie in `delivered/<stage>/`.
-        state: the folder of checkpoints and run records.
+        state: the folder of checkpoints and run records; a search has its own ones below `area`.
+        jobs: by cell, what it consists of.
     """
 
-    def __init__(self, readable: list[str], area: str, state: str) -> None:
+    def __init__(self, readable: list[str], area: str, state: str, jobs: dict[str, dict[str, Any]]) -> None:
         self._readable = [Path(folder) for folder in readable]
         self._area, self._state = Path(area), Path(state)
+        self._jobs = jobs
         self._wish = "go"
         self._delivered: set[str] = set()
 
@@ -30,6 +33,9 @@ class Depot:
 
     def want(self, wish: str) -> None:
         self._wish = wish
+
+    def job(self, cell: str) -> dict[str, Any]:
+        return self._jobs[cell]
 
     def read(self, path: str, offset: int) -> bytes:
         """Up to `CHUNK` bytes of a file."""
@@ -50,12 +56,13 @@ class Depot:
             partial.replace(place)
 
     def remove(self, path: str) -> None:
-        self._checked(path, [self._state]).unlink(missing_ok=True)
+        self._checked(path, [self._area, self._state]).unlink(missing_ok=True)
 
-    def state_of(self, cell: str) -> list[str]:
-        """The checkpoints and records of a cell, below the state folder."""
-        found = [*self._state.glob(f"checkpoints/{cell}-*/*"), *self._state.glob(f"records/{cell}-*")]
-        return [path.relative_to(self._state).as_posix() for path in found if path.is_file()]
+    def state_of(self, state: str, saved_as: str) -> list[str]:
+        """The checkpoints and records of a cell, below its state folder: those whose names begin with `saved_as`."""
+        folder = self._checked(state, [self._area, self._state])
+        found = [*folder.glob(f"checkpoints/{saved_as}-*/*"), *folder.glob(f"records/{saved_as}-*")]
+        return [path.relative_to(folder).as_posix() for path in found if path.is_file()]
 
     def deliver(self, stage: str, keep_for: str, kept: list[str]) -> None:
         """A stage's outs are complete under `delivered/`; keep a copy of those that the cell's next stage reads."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from resgrid.config import SweepConfig
 
@@ -103,19 +103,13 @@ def run_cells(
         sweep: what is common to all of them.
         storage: an absolute folder for Tune's own files.
     """
-    # Nodes have the packages, but not this repository: these modules go with the function that uses them.
-    cloudpickle.register_pickle_by_value(node_module)
-    cloudpickle.register_pickle_by_value(depot_module)
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    depot = (
-        ray.remote(depot_module.Depot)
-        .options(num_cpus=0, max_concurrency=16, scheduling_strategy=here)
-        .remote([*sweep["readable"], sweep["area"]], sweep["area"], sweep["state"])
-    )
+    depot = start_depot(sweep, jobs)
     run_cell, common = node_module.run_cell, ray.put(sweep)
 
     def train_one_cell(trial: Message) -> None:
-        run_cell(jobs[trial["cell"]] | {"cell": trial["cell"], "sweep": ray.get(common)}, depot, tune.report)
+        name, given = trial["cell"], cast("Message", ray.get(common))
+        job = cast("Message", ray.get(depot.job.remote(name)))
+        run_cell(job | {"cell": name, "saved_as": name, "state": given["state"], "sweep": given}, depot, tune.report)
 
     resources = tune.PlacementGroupFactory([{"CPU": float(config.resources.cpus), "GPU": config.resources.gpus}])
     tuner = tune.Tuner(
@@ -133,6 +127,36 @@ def run_cells(
     )
     with stop_on_signals(depot):
         tuner.fit()
+    clear_nodes(sweep)
+
+
+def clear_nodes(common: Message) -> None:
+    """Have the nodes delete what was sent to them."""
+    clear = ray.remote(num_cpus=0, max_retries=0)(node_module.clear)
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    there = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
+    done = [clear.options(scheduling_strategy=place).remote(common["token"]) for place in there]
+    # A node that died has nothing left to delete.
+    ray.wait(done, num_returns=len(done), timeout=30)
+
+
+def start_depot(common: Message, jobs: dict[str, Message]) -> Any:
+    """The depot beside this driver, as an actor; and what goes to the nodes is ready to go.
+
+    Args:
+        common: what is common to all cells.
+        jobs: by cell, what the nodes ask for when they begin it. Each of Tune's trials unpacks the function that it
+            runs anew, so what is in that function costs the square of the cells.
+    """
+    # Nodes have the packages, but not this repository: these modules go with the function that uses them.
+    cloudpickle.register_pickle_by_value(node_module)
+    cloudpickle.register_pickle_by_value(depot_module)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return (
+        ray.remote(depot_module.Depot)
+        .options(num_cpus=0, max_concurrency=16, scheduling_strategy=here)
+        .remote([*common["readable"], common["area"], common["state"]], common["area"], common["state"], jobs)
+    )
 
 
 class Ears(tune.Callback):

@@ -10,8 +10,8 @@ When the input ends, since the worker is gone, however that happened, the comman
 doesn't. The keeper detaches itself from the worker, whose exit would kill its direct children at once.
 
 Commands of the form `python -m <module> …` are run in a fork of the keeper, which has imported the packages named in
-its arguments by then, and no code of the project: that saves a short cell its start (10 of 11 seconds). Others go
-through a shell.
+its arguments by then, and no code of the project: that saves a short cell its start (10 of 11 seconds). Other programs
+are started as they are, and what needs a shell goes through one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import shlex
 import signal
 import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 GRACE_SECONDS = 60.0
 SHELL_CHARACTERS = set("|&;<>()$`\\\"'*?[]#~=%\n")
@@ -45,7 +45,9 @@ class Keeper:
         self._cell: dict[str, Any] = {}
         self._waiting: list[str] = []
         self._running = 0  # the process id of the command, which leads its own group
+        self._exited: int | None = None  # its status, if it has ended but not all that it started
         self._told_to_stop = False
+        self._grace_ends = 0.0
 
     def serve(self) -> list[str]:
         """Run what is ordered until the input ends.
@@ -75,26 +77,32 @@ class Keeper:
             if "run" in order:
                 self._cell, self._waiting, self._told_to_stop = order, list(order["run"]), False
             elif self._running:
-                self._told_to_stop = True
+                self._told_to_stop, self._grace_ends = True, time.monotonic() + GRACE_SECONDS
                 _signal(self._running, signal.SIGKILL if "kill" in order else signal.SIGTERM)
         return bool(chunk)
 
     def _status(self) -> int | None:
         """The exit status of the running command, negative for a signal; None while it runs."""
-        pid, status = os.waitpid(self._running, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if pid else None
+        if self._exited is None:
+            pid, status = os.waitpid(self._running, os.WNOHANG)
+            self._exited = os.waitstatus_to_exitcode(status) if pid else None
+        # A shell that is told to stop ends at once, but not the program in it that saves a checkpoint.
+        if self._told_to_stop and _is_alive(self._running) and time.monotonic() < self._grace_ends:
+            return None
+        return self._exited
 
     def _end_of_command(self, status: int) -> None:
         _signal(self._running, signal.SIGKILL)  # what the command left running
-        self._running = 0
+        self._running, self._exited = 0, None
         if status or self._told_to_stop:
             self._waiting = []
         if not self._waiting:
             _answer({"exit": status})
 
     def _start(self, command: str) -> list[str]:
-        words = _module_command(command)
-        if words:
+        words = _words(command)
+        is_module = words[:2] == ["python", "-m"] and len(words) > 2
+        if is_module:
             # Only now: a keeper that never runs such a command needs none of the packages.
             _import(self._warm)
             self._warm = []
@@ -102,18 +110,21 @@ class Keeper:
         if self._running:
             return []
         _enter(self._cell)
-        if not words:
-            shell = os.environ.get("SHELL") or "/bin/sh"
-            os.execv(shell, [shell, "-c", command])
+        if not is_module:
+            _become(command, words)
         return words
 
 
-def _module_command(command: str) -> list[str]:
-    """The words of `python -m <module> …`, none for any other command."""
-    if SHELL_CHARACTERS & set(command):
-        return []
-    words = shlex.split(command)
-    return words if words[:2] == ["python", "-m"] and len(words) > 2 else []
+def _words(command: str) -> list[str]:
+    """The words of a command that means the same without a shell; none for any other one."""
+    return [] if SHELL_CHARACTERS & set(command) else shlex.split(command)
+
+
+def _become(command: str, words: list[str]) -> NoReturn:
+    with contextlib.suppress(FileNotFoundError, IndexError):  # no program: what a shell has built in, such as `exit 1`
+        os.execvp(words[0], words)
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    os.execv(shell, [shell, "-c", command])
 
 
 def _import(packages: list[str]) -> None:
@@ -165,12 +176,20 @@ def _end(group: int) -> None:
     """SIGTERM, then SIGKILL after the grace in which a checkpoint is written."""
     _signal(group, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
-    while time.monotonic() < deadline:
-        pid, _ = os.waitpid(group, os.WNOHANG)
-        if pid:
-            break
+    while time.monotonic() < deadline and _is_alive(group):
+        with contextlib.suppress(ChildProcessError):  # its leader has been waited for before
+            os.waitpid(group, os.WNOHANG)
         time.sleep(0.05)
     _signal(group, signal.SIGKILL)
+
+
+def _is_alive(group: int) -> bool:
+    """Whether anything is left of a process group."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _answer(message: dict[str, Any]) -> None:

@@ -40,7 +40,8 @@ def run_cell(job: dict[str, Any], depot: Any, report: Callable[[dict[str, Any]],
     """Run the stages of a cell one after the other.
 
     Args:
-        job: `cell`; `stages`, snapshots as dictionaries; and `sweep`, what is common to all cells.
+        job: `cell`; `stages`, snapshots as dictionaries; `state`, the folder of its checkpoints and records beside the
+            driver, and `saved_as`, what their names begin with; and `sweep`, what is common to all cells.
         depot: the actor beside the driver.
         report: told of progress, of each stage that is delivered, and of the end: `{"ended": "done" | "stopped"}`.
 
@@ -65,8 +66,7 @@ def run_cell(job: dict[str, Any], depot: Any, report: Callable[[dict[str, Any]],
             report({"ended": "stopped", "stage": stage["stage"]})
             return
         if code:
-            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit status {code}"
-            raise CellFailedError(f"{stage['stage']} {how}; its log: {place.shown_log(stage['stage'])}")
+            raise CellFailedError(f"{stage['stage']} {_end(code)}; its log: {place.shown_log(stage['stage'])}")
         place.check(stage, folder)
         place.deliver(stage, folder)
         report({"delivered": stage["stage"], "seconds": round(time.monotonic() - began, 2)})
@@ -78,13 +78,14 @@ class _Place:
 
     def __init__(self, job: dict[str, Any], depot: Any) -> None:
         self.sweep, self.cell, self.depot = job["sweep"], job["cell"], depot
+        self.home_state, self._saved_as = Path(job["state"]), job["saved_as"]
         self.home = Path(self.sweep["area"])
         self.shared = _read_or_empty(self.home / "token") == self.sweep["token"]
         if self.shared:
-            self.area, self.state = self.home, Path(self.sweep["state"])
+            self.area, self.state = self.home, self.home_state
         else:
-            self.area = Path(tempfile.gettempdir()) / f"resgrid-{os.getuid()}" / self.sweep["token"]
-            self.state = self.area / "state"
+            self.area = _own_area(self.sweep["token"])
+            self.state = self.area / "state" / self.cell
             if not self.sweep["environment"].get("MLFLOW_TRACKING_URI", "").startswith("http"):
                 raise CellFailedError(
                     f"the node {os.uname().nodename} doesn't see {self.sweep['root']}, so its runs can't be tracked in "
@@ -200,15 +201,15 @@ class _Place:
         """Checkpoints and records of earlier attempts, which may have been on another node."""
         if self.shared:
             return
-        for path in ray.get(self.depot.state_of.remote(self.cell)):
-            self._fetch(str(Path(self.sweep["state"]) / path), self.state / path)
+        for path in ray.get(self.depot.state_of.remote(str(self.home_state), self._saved_as)):
+            self._fetch(str(self.home_state / path), self.state / path)
             self._sent[path] = _stamp(self.state / path)
 
     def send_state(self) -> None:
         """New checkpoints and records, in the order in which they were written: a seal after what it seals."""
         if self.shared:
             return
-        files = [*self.state.glob(f"checkpoints/{self.cell}-*/*"), *self.state.glob(f"records/{self.cell}-*")]
+        files = [*self.state.glob(f"checkpoints/{self._saved_as}-*/*"), *self.state.glob(f"records/{self._saved_as}-*")]
         now: dict[str, tuple[int, int]] = {}
         for file in files:
             with contextlib.suppress(FileNotFoundError):  # an old checkpoint, dropped just now
@@ -216,10 +217,10 @@ class _Place:
         for path in sorted(now, key=lambda path: now[path][1]):
             if self._sent.get(path) != now[path] and not path.endswith((".tmp", ".partial")):
                 with contextlib.suppress(FileNotFoundError):
-                    self._send(self.state / path, Path(self.sweep["state"]) / path)
+                    self._send(self.state / path, self.home_state / path)
                     self._sent[path] = now[path]
         for path in [path for path in self._sent if path not in now]:
-            ray.get(self.depot.remove.remote(str(Path(self.sweep["state"]) / path)))
+            ray.get(self.depot.remove.remote(str(self.home_state / path)))
             del self._sent[path]
 
     def _target(self, folder: Path, path: str) -> Path:
@@ -307,6 +308,22 @@ def _execute(
         # Without us nobody waits for the command: closing the input has the keeper end it.
         _dismiss_keeper()
         raise
+
+
+def clear(token: str) -> None:
+    """Delete what a sweep has sent to this node."""
+    shutil.rmtree(_own_area(token), ignore_errors=True)
+
+
+def _own_area(token: str) -> Path:
+    """Where a node works that doesn't see the sweep's folder."""
+    return Path(tempfile.gettempdir()) / f"resgrid-{os.getuid()}" / token
+
+
+def _end(code: int) -> str:
+    """How a command ended, by its exit status; a shell gives 128 more than the signal that its command died of."""
+    number = -code if code < 0 else code - 128
+    return f"was killed by signal {number}" if number > 0 else f"ended with exit status {code}"
 
 
 def _the_keeper(place: _Place) -> subprocess.Popen[bytes]:

@@ -164,7 +164,7 @@ class Search:
         past = {trial.name: list(trial.validations) for trial in self._journal.trials}
         ended = [trial.name for trial in self._journal.ended]
         common = common_to_cells(self._area, graph, config.sweep, run.run_id)
-        common["readable"] += [str(self._area), str(self._area.parent)]
+        common["readable"] += [str(self._area.parent)]  # the snapshot's code is beside the searches
         closer = threading.Thread(target=self._close_all, args=(run,), name="closing")
         closer.start()
         try:
@@ -173,6 +173,7 @@ class Search:
                 left = config.search.trials - len(ended)
                 console.print(f"{left} of {config.search.trials} trials to run, up to {min(left, at_once)} at once")
                 run_trials(
+                    self._cell.name,
                     asdict(self._snapshot) | {"kept_for_evaluate": []},
                     common,
                     config.sweep,

@@ -229,7 +229,10 @@ def _commit_all(
         try:
             graph.commit(stage, area / "delivered" / stage)
         except (OSError, DvcException) as error:
-            outcome.failed[cell] = f"{stage} ran, but can't be recorded: {error}"
+            outcome.failed[cell] = (
+                f"{stage} ran, but can't be recorded: {error}; what it made is in its place: when the cause is mended, "
+                f"`dvc commit -f {stage}` records it"
+            )
             board.ended(cell, FAILED, outcome.failed[cell])
         else:
             outcome.committed.append(stage)

@@ -10,15 +10,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import ray
-from ray import cloudpickle, tune
+from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from resgrid.config import AshaConfig, SweepConfig
-from resgrid.sweep import depot as depot_module
 from resgrid.sweep import node as node_module
-from resgrid.sweep.driver import Ears, Listener, Message, stop_on_signals
+from resgrid.sweep.driver import Ears, Listener, Message, clear_nodes, start_depot, stop_on_signals
 
 Validations = Iterable[tuple[int, float]]
 
@@ -41,6 +39,7 @@ class SearchListener(Listener):
 
 
 def run_trials(
+    cell: str,
     stage: Message,
     common: Message,
     config: SweepConfig,
@@ -52,7 +51,8 @@ def run_trials(
     """Run what is proposed until nothing more is. Ctrl-C as in a sweep.
 
     Args:
-        stage: the snapshot of the stage `train`, as a dictionary; each trial runs it with its own parameters.
+        cell: of the study, whose checkpoints' names those of the trials have.
+        stage: its snapshot of the stage `train`, as a dictionary; each trial runs it with its own parameters.
         common: what is common to all trials.
         scheduler: of `make_scheduler`.
         storage: an absolute folder for Tune's own files.
@@ -60,15 +60,8 @@ def run_trials(
     """
     # A result may be of a validation or not; by default Tune wants the metric in each of them.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
-    cloudpickle.register_pickle_by_value(node_module)
-    cloudpickle.register_pickle_by_value(depot_module)
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    depot = (
-        ray.remote(depot_module.Depot)
-        .options(num_cpus=0, max_concurrency=16, scheduling_strategy=here)
-        .remote(common["readable"], common["area"], common["state"])
-    )
-    run_cell, shared = node_module.run_cell, ray.put({"stage": stage, "common": common})
+    depot = start_depot(common, {})
+    run_cell, shared = node_module.run_cell, ray.put({"stage": stage, "saved_as": cell, "common": common})
 
     def train_one_trial(trial: Message) -> None:
         name, given = trial["cell"], cast("Message", ray.get(shared))
@@ -84,9 +77,11 @@ def run_trials(
 
         job = {
             "cell": name,
+            "saved_as": given["saved_as"],
             "stages": [given["stage"] | {"stage": name, "params": trial["params"]}],
             # Checkpoints and records of its own: the study's cell of the same parameters has the same fingerprint.
-            "sweep": given["common"] | {"state": f"{given['common']['area']}/trials/{name}"},
+            "state": f"{given['common']['area']}/trials/{name}",
+            "sweep": given["common"],
         }
         run_cell(job, depot, report)
 
@@ -111,6 +106,7 @@ def run_trials(
     )
     with stop_on_signals(depot):
         tuner.fit()
+    clear_nodes(common)
 
 
 def make_scheduler(

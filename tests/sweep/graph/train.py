@@ -1,4 +1,4 @@
-"""Stage `train`: counts to train.max_steps, ten a second (a residual one after each PAUSE), and saves each step."""
+"""Stage `train`: counts to train.max_steps, ten a second, and saves each step; waits where a test holds it."""
 
 import json
 import os
@@ -17,7 +17,7 @@ record = state / "records" / f"{cell}-0.json"
 saved.parent.mkdir(parents=True, exist_ok=True)
 record.parent.mkdir(parents=True, exist_ok=True)
 told: list[int] = []
-pause = float(os.environ.get("PAUSE", "0.1")) if cell.startswith("resnet") else 0.1
+hold = state / "hold" / cell
 signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
 
 params = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
@@ -25,12 +25,26 @@ data = "".join(path.read_text() for path in sorted(Path("data/prepared/train").g
 begin = int(saved.read_text()) if saved.exists() else 0
 begins = [*(json.loads(record.read_text()) if record.exists() else []), begin]
 record.write_text(json.dumps(begins))
+
+
+def is_held(step: int) -> bool:
+    """Whether the test wants this cell to go no further than this step for now."""
+    try:
+        return step >= int(hold.read_text())
+    except FileNotFoundError:
+        return False
+
+
 for step in range(begin, params["train"]["max_steps"]):
-    time.sleep(pause)
+    time.sleep(0.1)
+    while is_held(step) and not told:
+        time.sleep(0.05)
     partial = saved.with_suffix(".partial")
     partial.write_text(str(step + 1))
     partial.replace(saved)
     if told:
+        time.sleep(0.5)  # as long as a checkpoint takes
+        record.with_suffix(".stopped").touch()
         sys.exit(128 + told[0])
 shutil.rmtree(saved.parent)
 Path("runs", cell).mkdir(parents=True, exist_ok=True)
