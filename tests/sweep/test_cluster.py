@@ -11,12 +11,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
+from mlflow import MlflowClient
 
+from repository import Repository
 from swept_repository import CAN_MOUNT, SweptRepository, make_swept_repository, wait_until
 
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -158,6 +161,52 @@ def test_a_node_without_a_view_of_the_repository_trains_a_cell(
     assert not area.exists()
     assert (swept.root / ".resgrid/sweep/logs/train@plain8-0.log").exists()
     assert swept.stale() == {}
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="needs the right to make a mount namespace")
+def test_a_trial_of_a_search_goes_on_with_the_checkpoints_that_came_from_a_node_without_a_view(
+    repository: Repository, cluster: Cluster, tracking_server: str
+) -> None:
+    repository.set_params(
+        grid={"network": ["plain8"], "seed": [1]},
+        schedule={"milestones": []},
+        train={"max_steps": 900, "val_every": 300, "checkpoint_every": 10},
+        search={
+            "network": "plain8",
+            "seed": 1,
+            "trials": 1,
+            "space": {"optimizer.lr": {"choice": [0.1]}},
+            "asha": None,
+        },
+        sweep={"address": cluster.address, "max_failures": 1},
+    )
+    repository.commit("a search of one trial")
+    hide = f'mount -t tmpfs none {repository.root} && exec "$@"'
+    cluster.add_node("unshare", "--mount", "--map-root-user", "sh", "-c", hide, "sh")
+    searches = repository.root / ".resgrid/searches"
+    with ThreadPoolExecutor() as pool:
+        search = pool.submit(
+            lambda: repository.run(
+                "python", "-m", "pipeline.search", check=True, **ENVIRONMENT, MLFLOW_TRACKING_URI=tracking_server
+            )
+        )
+        seals = "*/trials/trial-000/checkpoints/*/*.seal.json"
+        wait_until(lambda: search.done() or any(searches.glob(seals)), "a checkpoint")
+        assert not search.done(), search.result().stderr
+        (token,) = (path.read_text() for path in searches.glob("*/token"))
+        cell = str(cluster.folder / f"tmp/resgrid-{os.getuid()}" / token / "cells/trial-000")
+        (process,) = [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == cell]
+        process.send_signal(signal.SIGKILL)
+        done = search.result()
+    assert "trial-000 was killed by signal 9" in done.stderr
+    assert "dvc exp run -S optimizer.lr=0.1" in done.stdout
+    (log,) = searches.glob("*/logs/trial-000.log")
+    assert "going on from step-" in log.read_text()
+    assert not Path(cell).parents[1].exists()
+    client = MlflowClient(tracking_server)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    (trial,) = (run for run in client.search_runs(experiments) if "search.trial" in run.data.tags)
+    assert (trial.info.status, trial.data.tags["search.end"]) == ("FINISHED", "done")
 
 
 def _free_port() -> int:
