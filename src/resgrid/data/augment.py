@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -28,7 +28,8 @@ class DeviceImages:
         std: (C, 1, 1) to divide by afterwards, or None.
     """
 
-    VALIDATION_BATCH = 500
+    # Enough to keep a GPU busy, and what a CPU's caches hold: ResNets are a third to two thirds faster than with 1000.
+    VALIDATION_BATCH: ClassVar = {"gpu": 500, "cpu": 64}
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.ndarray | None) -> None:
         channels, height, width = images.shape[1:]

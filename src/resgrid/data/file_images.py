@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ class FileImages:
     """
 
     # Smaller than for arrays: each worker keeps several ready.
-    VALIDATION_BATCH = 100
+    VALIDATION_BATCH: ClassVar = {"gpu": 100, "cpu": 100}
 
     def __init__(
         self,

@@ -276,7 +276,10 @@ class Training:
 
     def _evaluation_loader(self, split: str) -> EvaluationLoader | FileEvaluationLoader:
         images = self.module.val_images if split == "val" else self.module.train_images
-        return images.evaluation_loader(images.VALIDATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
+        kind = "cpu" if self.trainer.strategy.root_device.type == "cpu" else "gpu"
+        return images.evaluation_loader(
+            images.VALIDATION_BATCH[kind], self.trainer.global_rank, self.trainer.world_size
+        )
 
     def score(self, split: Literal["train", "val"]) -> Score:
         """Measure the present weights on a whole split, each image once on any number of devices."""
