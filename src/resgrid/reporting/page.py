@@ -287,8 +287,9 @@ def _occasions(cells: Iterable[CellResult]) -> list[Occasion]:
 
 
 def _recipe(config: Config) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Every parameter of `params.yaml`, by section."""
-    sections = {name: value for name, value in config.model_dump(mode="json").items() if isinstance(value, dict)}
+    """Every parameter of the experiment, by section of `params.yaml`."""
+    experiment = config.model_dump(mode="json", exclude={"sweep", "search"})
+    sections = {name: value for name, value in experiment.items() if isinstance(value, dict)}
     return [(name, list(_flat(value))) for name, value in sections.items()]
 
 
