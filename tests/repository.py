@@ -32,13 +32,18 @@ class Repository:
 
     root: Path
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables of a process in it: this Python and the copy's own code, and no settings from outside."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RESGRID_"))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return kept | {"PATH": path, "PYTHONPATH": str(self.root / "src")}
+
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in it, with this Python and the copy's own code; the output is kept as text."""
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RESGRID_"))}
-        environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
-        environ["PYTHONPATH"] = str(self.root / "src")
+        """Run a command in it; the output is kept as text."""
+        environ = self.environ | environment
         done = subprocess.run(
-            command, cwd=self.root, env=environ | environment, capture_output=True, text=True, check=False, timeout=500
+            command, cwd=self.root, env=environ, capture_output=True, text=True, check=False, timeout=500
         )
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,14 +31,11 @@ class SweptRepository(Repository):
 
     def begin_sweep(self, **environment: str) -> subprocess.Popen[str]:
         """Start a sweep as a leader of its own process group; its output goes to `sweep.log`."""
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RESGRID_"))}
-        environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
-        environ["PYTHONPATH"] = str(self.root / "src")
         with self.log.open("w") as log:
             return subprocess.Popen(
                 ["python", "-m", "pipeline.sweep"],
                 cwd=self.root,
-                env=environ | environment,
+                env=self.environ | environment,
                 stdout=log,
                 stderr=log,
                 text=True,

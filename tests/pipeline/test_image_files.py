@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -73,13 +72,14 @@ def test_the_graph_runs_and_dvc_holds_the_index_and_no_image(finished: Repositor
 
 def start(repository: Repository, *command: str) -> subprocess.Popen[bytes]:
     """In a process group of its own; messages go to `log`."""
-    environ = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(repository.root / "src"),
-    }
     with log(repository).open("wb") as messages:
         return subprocess.Popen(
-            command, cwd=repository.root, env=environ, stdout=messages, stderr=messages, start_new_session=True
+            command,
+            cwd=repository.root,
+            env=repository.environ,
+            stdout=messages,
+            stderr=messages,
+            start_new_session=True,
         )
 
 

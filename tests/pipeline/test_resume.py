@@ -8,7 +8,6 @@ import random
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -27,13 +26,14 @@ def outs(repository: Repository) -> dict[str, bytes]:
 
 def start(repository: Repository, *command: str) -> subprocess.Popen[bytes]:
     """In a process group of its own; messages go to `log`."""
-    environ = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(repository.root / "src"),
-    }
     with log(repository).open("wb") as messages:
         return subprocess.Popen(
-            command, cwd=repository.root, env=environ, stdout=messages, stderr=messages, start_new_session=True
+            command,
+            cwd=repository.root,
+            env=repository.environ,
+            stdout=messages,
+            stderr=messages,
+            start_new_session=True,
         )
 
 

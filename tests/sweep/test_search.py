@@ -7,7 +7,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -88,13 +87,9 @@ def wait_until(repository: Repository, driver: subprocess.Popen[bytes], seconds:
 
 
 def test_a_killed_search_goes_on_and_a_finished_one_reruns_nothing(searched: Repository) -> None:
-    environ = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(searched.root / "src"),
-    }
     with (searched.root / "search.log").open("wb") as log:
         driver = subprocess.Popen(
-            SEARCH, cwd=searched.root, env=environ, stdout=log, stderr=log, start_new_session=True
+            SEARCH, cwd=searched.root, env=searched.environ, stdout=log, stderr=log, start_new_session=True
         )
     wait_until(searched, driver)
     os.kill(driver.pid, signal.SIGKILL)
