@@ -10,13 +10,16 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import pandas as pd
 import pytest
 
 from pipeline import report
 from resgrid.artifacts import REPORTS, PreparedPaths, RunRecord
 from resgrid.cells import Cell
 from resgrid.config import PARAMS_FILE
+from resgrid.reporting.looks import looks_of
 from resgrid.reporting.page import duration, most_confused, run_address
+from resgrid.reporting.panels import layer_responses
 from resgrid.reporting.results import NetworkResult
 
 if TYPE_CHECKING:
@@ -130,6 +133,27 @@ def test_a_section_without_its_files_says_so_in_a_line(make_study: MakeStudy) ->
         path.unlink()
     text = study.page()
     assert re.findall("No cell of this grid has <code>(.*?)</code>", text) == files
+
+
+def test_responses_that_dwarf_the_others_get_a_logarithmic_axis(make_study: MakeStudy) -> None:
+    study = make_study(analyses=True)
+
+    def scales() -> set[bool]:
+        results = study.results()
+        found = layer_responses(results, looks_of(results))
+        assert found is not None
+        return {panel.y.log for panel in found.panels}
+
+    assert scales() == {False}
+    path = study.paths("plain8", 0).responses
+    table = pd.read_csv(path)
+    table.loc[0, "std"] = 1000.0
+    table.to_csv(path, index=False)
+    assert scales() == {True}
+    table.loc[1, "std"] = 0.0  # a dead layer has no place on such an axis
+    table.to_csv(path, index=False)
+    study.paths("plain8", 1).responses.unlink()
+    assert scales() == {False}
 
 
 def test_a_network_of_which_one_seed_was_analysed_is_shown_with_it(make_study: MakeStudy) -> None:

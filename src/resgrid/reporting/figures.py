@@ -18,11 +18,11 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from resgrid.reporting.looks import Look, kind_title, looks_of
-from resgrid.reporting.panels import BANDED_AT_MOST, aside, top_of_curves
+from resgrid.reporting.panels import BANDED_AT_MOST, aside, spans_decades, top_of_curves
 from resgrid.reporting.results import Measure, NetworkResult, Results
 
 _STYLE = {
@@ -142,7 +142,11 @@ def _responses(results: Results, looks: Mapping[str, Look]) -> Figure | None:
     left.set_ylabel("standard deviation")
     right.set_title("Sorted")
     right.set_xlabel("layer, from the largest response")
-    left.set_ylim(bottom=0)
+    if spans_decades(values for _, values in found):
+        left.set_yscale("log")
+        left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        left.set_ylim(bottom=0)
     if len(found) <= _LISTED_AT_MOST:
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -25,6 +25,7 @@ _ASIDE = 0.13  # of the distance between two depths: twins stand beside each oth
 BANDED_AT_MOST = 5  # more would cover each other
 _LABELLED_AT_MOST = 10
 _SHOWN_PERCENT = 0.5
+_DWARFED = 10  # times the median
 _CURVES = {"train/error": "training", "val/error": "validation"}
 _MOMENTS = ("at the start", "half way", "at the end")
 
@@ -164,7 +165,10 @@ def layer_responses(results: Results, looks: Looks) -> Panels | None:
     tables = {network.name: analysis.table["std"].to_numpy() for network, analysis in found}
     longest = max(len(values) for values in tables.values())
     top = max(float(values.max()) for values in tables.values())
-    y = linear_axis("standard deviation", 0, 1.05 * top)
+    if spans_decades(tables.values()):
+        y = log_axis("standard deviation", min(float(values.min()) for values in tables.values()), top)
+    else:
+        y = linear_axis("standard deviation", 0, 1.05 * top)
     spans = [f"{name}: mean {values.mean():.2f}" for name, values in tables.items()]
     panels: list[Panel] = []
     for title, label in (("In the order of the layers", "layer"), ("Sorted", "layer, from the largest response")):
@@ -271,6 +275,12 @@ def top_of_curves(results: Results) -> int:
     later = max(float(mean[mean.index >= mean.index[-1] / 4].max()) for mean in means)
     unit = 10 if later > 20 else 2
     return min(unit * math.ceil(later / unit) or unit, _ALL)
+
+
+def spans_decades(tables: Iterable[NDArray[np.floating[Any]]]) -> bool:
+    """Whether a few values dwarf the others, which a linear axis would press to its foot; never with values of zero."""
+    values = np.concatenate(list(tables))
+    return bool(values.min() > 0 and values.max() > _DWARFED * np.median(values))
 
 
 def aside(kinds: int) -> float:
