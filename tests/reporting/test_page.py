@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from resgrid.cells import Cell
 from resgrid.config import PARAMS_FILE
 from resgrid.reporting.looks import looks_of
 from resgrid.reporting.page import duration, most_confused, run_address
-from resgrid.reporting.panels import layer_responses
+from resgrid.reporting.panels import blocks, layer_responses
 from resgrid.reporting.results import NetworkResult
 
 if TYPE_CHECKING:
@@ -154,6 +155,19 @@ def test_responses_that_dwarf_the_others_get_a_logarithmic_axis(make_study: Make
     table.to_csv(path, index=False)
     study.paths("plain8", 1).responses.unlink()
     assert scales() == {False}
+
+
+def test_a_block_without_input_is_a_gap(make_study: MakeStudy) -> None:
+    study = make_study(analyses=True)
+    path = study.paths("resnet8-A", 0).blocks
+    table = pd.read_csv(path)
+    table.loc[1, "residual_ratio"] = float("inf")
+    table.to_csv(path, index=False)
+    assert not re.search('data-ys="[^"]*inf', study.page())
+    results = study.results()
+    found = blocks(results, looks_of(results))
+    assert found is not None
+    assert all(math.isfinite(panel.y.high) for panel in found.panels)
 
 
 def test_a_network_of_which_one_seed_was_analysed_is_shown_with_it(make_study: MakeStudy) -> None:

@@ -231,17 +231,24 @@ def blocks(results: Results, looks: Looks) -> Panels | None:
     }
     panels: list[Panel] = []
     for column, (title, label) in wanted.items():
-        drawn = [(network, analysis) for network, analysis in found if analysis.table[column].notna().any()]
+        # A block whose input is zero has an infinite ratio: a gap in its line, as where there is no shortcut.
+        tables = {network.name: analysis.table[column].replace(np.inf, np.nan) for network, analysis in found}
+        drawn = [(network, analysis) for network, analysis in found if tables[network.name].notna().any()]
         if not drawn:
             continue
-        top = max(float(analysis.table[column].max()) for _, analysis in drawn)
-        spans = [f"{network.name}: {analysis.table[column].mean():.2f}" for network, analysis in drawn]
+        known = [tables[network.name].dropna().to_numpy() for network, _ in drawn]
+        top = max(float(values.max()) for values in known)
+        spans = [f"{network.name}: {tables[network.name].mean():.2f}" for network, _ in drawn]
         alt = f"{title}, mean over the blocks: {'; '.join(spans)}."
-        panel = Panel(title, x, linear_axis(label, 0, 1.05 * top), alt)
+        if column == "residual_ratio" and spans_decades(known):
+            y = log_axis(label, min(float(values.min()) for values in known), top)
+        else:
+            y = linear_axis(label, 0, 1.05 * top)
+        panel = Panel(title, x, y, alt)
         for network, analysis in drawn:
             look, name = looks[network.name], network.name
             panel.line(
-                analysis.table["index"], analysis.table[column], look, name,
+                analysis.table["index"], tables[name], look, name,
                 source=_sources(analysis, "blocks.csv", column),
             )  # fmt: skip
             if column == "lesion_error":
