@@ -39,6 +39,13 @@ class Repository:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return kept | {"PATH": path, "PYTHONPATH": str(self.root / "src")}
 
+    def begin(self, log: Path, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command in a process group of its own; its messages go to `log`."""
+        with log.open("wb") as messages:
+            return subprocess.Popen(
+                command, cwd=self.root, env=self.environ, stdout=messages, stderr=messages, start_new_session=True
+            )
+
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in it; the output is kept as text."""
         environ = self.environ | environment

@@ -72,15 +72,7 @@ def test_the_graph_runs_and_dvc_holds_the_index_and_no_image(finished: Repositor
 
 def start(repository: Repository, *command: str) -> subprocess.Popen[bytes]:
     """In a process group of its own; messages go to `log`."""
-    with log(repository).open("wb") as messages:
-        return subprocess.Popen(
-            command,
-            cwd=repository.root,
-            env=repository.environ,
-            stdout=messages,
-            stderr=messages,
-            start_new_session=True,
-        )
+    return repository.begin(log(repository), *command)
 
 
 def log(repository: Repository) -> Path:

@@ -13,6 +13,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -323,7 +324,7 @@ def _own_area(token: str) -> Path:
 def _end(code: int) -> str:
     """How a command ended, by its exit status; a shell gives 128 more than the signal that its command died of."""
     number = -code if code < 0 else code - 128
-    return f"was killed by signal {number}" if number > 0 else f"ended with exit status {code}"
+    return f"was killed by signal {number}" if number in signal.valid_signals() else f"ended with exit status {code}"
 
 
 def _the_keeper(place: _Place) -> subprocess.Popen[bytes]:
