@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import statistics
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import psutil
 import typer
@@ -48,7 +49,8 @@ def sweep(
 
     Eight cells sleep three seconds each, four at a time: six seconds at best. They are run by `dvc repro` one after the
     other, by `xargs -P4 dvc --wait-for-lock repro -s`, and by a sweep, whose time counts from the start of the first
-    cell to the last commit, with Ray's start beside it. Then more and more cells of no length: the cost of each.
+    cell to the last commit, with Ray's start beside it. Then more and more cells of no length: the cost of each, in
+    time and in CPU time, which a host that is shared with others lengthens less.
     """
     output = output.absolute() if output else None if quick else OUTPUT
     for variable in ("MLFLOW_TRACKING_URI", "RESGRID_STATE"):
@@ -62,21 +64,26 @@ def sweep(
     xargs = [_timed(["sh", "-c", _xargs()], CELLS, SLEEP_SECONDS) for _ in range(rounds)]
     console.print(f"xargs -P{AT_ONCE} dvc --wait-for-lock repro -s: {statistics.median(xargs):.1f} s")
     sweeps = [_sweep(CELLS, SLEEP_SECONDS) for _ in range(rounds)]
-    console.print(f"sweep: {statistics.median(makespan for makespan, _ in sweeps):.1f} s")
-    # The quicker of two: whatever else the machine does lengthens these most.
-    many = {
-        cells: min(_sweep(cells, 0)[0] for _ in range(1 if quick else 2)) for cells in MANY if not quick or cells <= 50
-    }
+    console.print(f"sweep: {statistics.median(sweep.makespan for sweep in sweeps):.1f} s")
+    # The quickest of some, taken in turn: whatever else the machine or its host does lengthens these most.
+    sizes = MANY[:2] if quick else MANY
+    many = dict.fromkeys(sizes, _Sweep(math.inf, math.inf, math.inf))
+    for _ in range(rounds):
+        for cells in sizes:
+            many[cells] = min(many[cells], _sweep(cells, 0))
     stolen = _stolen(times, psutil.cpu_times())
-    console.print(f"cells of no length: {', '.join(f'{cells}: {seconds:.1f} s' for cells, seconds in many.items())}")
+    words = (f"{cells}: {sweep.makespan:.1f} ({sweep.cpu:.1f}) s" for cells, sweep in many.items())
+    console.print(f"cells of no length, time (CPU time of the whole command): {', '.join(words)}")
     fewest, most = min(many), max(many)
     results = {
-        "makespan_s": round(statistics.median(makespan for makespan, _ in sweeps), 2),
-        "makespans_s": [round(makespan, 2) for makespan, _ in sweeps],
+        "makespan_s": round(statistics.median(sweep.makespan for sweep in sweeps), 2),
+        "makespans_s": [round(sweep.makespan, 2) for sweep in sweeps],
         "ideal_s": CELLS * SLEEP_SECONDS / AT_ONCE,
-        "ray_startup_s": round(statistics.median(startup for _, startup in sweeps), 2),
-        "per_cell_s": round((many[most] - many[fewest]) / (most - fewest), 3),
-        "empty_cells_s": {str(cells): round(seconds, 2) for cells, seconds in many.items()},
+        "ray_startup_s": round(statistics.median(sweep.startup for sweep in sweeps), 2),
+        "per_cell_s": round((many[most].makespan - many[fewest].makespan) / (most - fewest), 3),
+        "per_cell_cpu_s": round((many[most].cpu - many[fewest].cpu) / (most - fewest), 3),
+        "empty_cells_s": {str(cells): round(sweep.makespan, 2) for cells, sweep in many.items()},
+        "empty_cells_cpu_s": {str(cells): round(sweep.cpu, 2) for cells, sweep in many.items()},
         "dvc_repro_s": round(statistics.median(serial), 2),
         "xargs_s": round(statistics.median(xargs), 2),
         "load": load,
@@ -99,13 +106,30 @@ def _stolen(before: Any, after: Any) -> float:
     return round(100 * (getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / total, 1) if total else 0.0
 
 
-def _sweep(cells: int, seconds: float) -> tuple[float, float]:
-    """The makespan of a sweep, and the time until its first cell started."""
+class _Sweep(NamedTuple):
+    """What a sweep took, in seconds.
+
+    Attributes:
+        makespan: from the first cell's start to the last commit.
+        startup: before the first cell's start.
+        cpu: CPU time that the whole machine worked while the command ran.
+    """
+
+    makespan: float
+    startup: float
+    cpu: float
+
+
+def _sweep(cells: int, seconds: float) -> _Sweep:
     with _repository(cells, seconds) as folder, chdir(folder):
+        before = psutil.cpu_times()
         _run([sys.executable, "-m", "pipeline.sweep"])
+        after = psutil.cpu_times()
         client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
         (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
-        return run.data.metrics["sweep/makespan_seconds"], run.data.metrics["sweep/ray_startup_seconds"]
+        metrics = run.data.metrics
+        cpu = (after.user + after.system) - (before.user + before.system)
+        return _Sweep(metrics["sweep/makespan_seconds"], metrics["sweep/ray_startup_seconds"], cpu)
 
 
 def _timed(command: list[str], cells: int, seconds: float) -> float:
@@ -170,6 +194,7 @@ def _table(results: dict[str, object]) -> Table:
         (f"xargs -P{AT_ONCE} dvc --wait-for-lock repro -s", "xargs_s"),
         ("dvc repro", "dvc_repro_s"),
         ("each cell of no length", "per_cell_s"),
+        ("each cell of no length, CPU time", "per_cell_cpu_s"),
     ):
         table.add_row(label, f"{results[key]:.2f}")
     return table

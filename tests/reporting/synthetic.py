@@ -77,7 +77,7 @@ class Maker:
             ),
             test=TestMetrics.model_construct(test_error=test, selected_test_error=test, images=TEST_IMAGES),
             curve=self._curve(truth, relative[0]),
-            confusion=np.zeros((0, 0), dtype=np.int64),
+            confusion=np.zeros((10, 10), dtype=np.int64),
             record=None,
             responses=_responses(truth.response * relative[1]) if analyses else None,
             gradients=_gradients(truth.gradient * relative[2]) if analyses else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -267,22 +268,37 @@ def test_a_target_that_is_never_reached_is_an_error() -> None:
         steps_to(curve_of([60, 10]), 5)
 
 
-def test_the_target_lies_where_every_run_gets_before_the_rate_drops() -> None:
-    """The worst of the runs gets to 20 % before the drop, so the target is 30 %: after 200 and after 150 steps."""
-    grid = Maker(0).grid({"plain20": Truth(5, 9), "resnet20-A": Truth(5, 9)}, 2)
-    rates = [0.01, 0.1, 0.1, 0.01, 0.01]  # a warm-up is no drop
-    curves = {"plain20": curve_of([70, 30, 20, 5, 5], rates), "resnet20-A": curve_of([45, 15, 10, 1, 1], rates)}
+def twins_with_curves(plain: pd.DataFrame, residual: pd.DataFrame) -> Verdict:
+    """The verdict on convergence for these curves, two seeds of each; ten classes."""
+    curves = {"plain20": plain, "resnet20-A": residual}
+    grid = Maker(0).grid(dict.fromkeys(curves, Truth(5, 9)), 2)
     networks = tuple(
-        NetworkResult(
-            network.name,
-            tuple(cell.__class__(**{**cell.__dict__, "curve": curves[network.name]}) for cell in network.cells),
-        )
+        NetworkResult(network.name, tuple(replace(cell, curve=curves[network.name]) for cell in network.cells))
         for network in grid.networks
     )
-    verdict = verdicts(Results(networks))["shallow-faster"]
+    return verdicts(Results(networks))["shallow-faster"]
+
+
+def test_the_target_lies_where_every_run_gets_before_the_rate_drops() -> None:
+    """The worst of the runs gets to 20 % before the drop, so the target is 30 %: after 200 and after 150 steps."""
+    rates = [0.01, 0.1, 0.1, 0.01, 0.01]  # a warm-up is no drop
+    verdict = twins_with_curves(curve_of([70, 30, 20, 5, 5], rates), curve_of([45, 15, 10, 1, 1], rates))
     assert verdict.evidence[0].label == "plain20 → resnet20-A, number of steps to a validation error of 30.00 %"
     assert verdict.evidence[0].value == pytest.approx(150 / 200)
     assert verdict.answer == "inconclusive"  # two equal ratios are no proof
+
+
+def test_the_target_stays_below_guessing() -> None:
+    """One and a half times 70 % is no error of a network: halfway from there to the 90 % of guessing is 80 %."""
+    verdict = twins_with_curves(curve_of([90, 85, 70]), curve_of([90, 70, 60]))
+    assert verdict.evidence[0].label == "plain20 → resnet20-A, number of steps to a validation error of 80.00 %"
+    assert verdict.evidence[0].value == pytest.approx(150 / (200 + 100 / 3))
+
+
+def test_convergence_is_not_compared_with_a_network_that_only_guesses() -> None:
+    verdict = twins_with_curves(curve_of([90, 91, 90, 70], [0.1, 0.1, 0.1, 0.01]), curve_of([90, 70, 60, 50]))
+    assert verdict.answer == "not tested"
+    assert verdict.sentence == "A run of the pair is no better than guessing until the learning rate drops."
 
 
 # Analyses.

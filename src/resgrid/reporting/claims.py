@@ -50,8 +50,9 @@ EQUIVALENCE_MARGIN = 1.0
 # networks, depth 20 is the nearest.
 NOT_OVERLY_DEEP = 20
 
-# Convergence is timed to an error half as high again as the one that every run reaches before the rate first drops:
-# well below chance, and well above the level at which the noise of single validations decides who is first.
+# Convergence is timed to an error half as high again as the one that every run reaches before the rate first drops,
+# well above the level at which the noise of single validations decides who is first; after short runs halfway between
+# that error and guessing, if that is lower.
 EARLY_TARGET = 1.5
 
 # A gradient counts as vanished (or exploded) where the geometric mean of the norms in the first third of the layers is
@@ -349,16 +350,21 @@ _ALIKE: dict[Answer, str] = {
 def _shallow_twin_converges_faster(kin: _Kinship) -> list[Verdict]:
     """The residual one of two shallow twins converges faster at the early stage (section 4.1, Fig. 4).
 
-    Steps until the validation error, interpolated between validations, first is at `EARLY_TARGET` times the lowest
-    error that each of the runs reaches before the learning rate first drops: one target for all of them.
+    Steps until the validation error, interpolated between validations, first is at one target for all runs: see
+    `EARLY_TARGET`. Not tested where a run is no better than guessing until the learning rate drops.
     """
     key, title = "shallow-faster", "A shallow residual network converges faster than its plain twin"
     source = "section 4.1, Fig. 4 (18 layers)"
     pair = _shallow_pair(kin)
     if pair is None:
         return [kin.verdict(key, title, source, "not tested", _NO_SHALLOW_PAIR)]
-    early = [_errors_before_the_rate_drops(cell.curve) for network in pair for cell in network.cells]
-    target = EARLY_TARGET * max(float(errors.min()) for errors in early)
+    cells = [cell for network in pair for cell in network.cells]
+    reached = max(float(_errors_before_the_rate_drops(cell.curve).min()) for cell in cells)
+    guessing = 100.0 * (1.0 - 1.0 / len(cells[0].confusion))
+    if reached >= guessing:
+        missing = "A run of the pair is no better than guessing until the learning rate drops."
+        return [kin.verdict(key, title, source, "not tested", missing)]
+    target = min(EARLY_TARGET * reached, (reached + guessing) / 2.0)
     what = f"number of steps to a validation error of {target:.2f} %"
     contrast = compare_ratio(*pair, lambda cell: steps_to(cell.curve, target), what)
     ps = adjusted([contrast])

@@ -142,7 +142,7 @@ def _responses(results: Results, looks: Mapping[str, Look]) -> Figure | None:
     left.set_ylabel("standard deviation")
     right.set_title("Sorted")
     right.set_xlabel("layer, from the largest response")
-    if spans_decades(values for _, values in found):
+    if spans_decades(np.concatenate([values for _, values in found])):
         left.set_yscale("log")
         left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -164,11 +164,7 @@ def layer_responses(results: Results, looks: Looks) -> Panels | None:
         return None
     tables = {network.name: analysis.table["std"].to_numpy() for network, analysis in found}
     longest = max(len(values) for values in tables.values())
-    top = max(float(values.max()) for values in tables.values())
-    if spans_decades(tables.values()):
-        y = log_axis("standard deviation", min(float(values.min()) for values in tables.values()), top)
-    else:
-        y = linear_axis("standard deviation", 0, 1.05 * top)
+    y = _linear_or_log_axis("standard deviation", np.concatenate(list(tables.values())))
     spans = [f"{name}: mean {values.mean():.2f}" for name, values in tables.items()]
     panels: list[Panel] = []
     for title, label in (("In the order of the layers", "layer"), ("Sorted", "layer, from the largest response")):
@@ -236,14 +232,13 @@ def blocks(results: Results, looks: Looks) -> Panels | None:
         drawn = [(network, analysis) for network, analysis in found if tables[network.name].notna().any()]
         if not drawn:
             continue
-        known = [tables[network.name].dropna().to_numpy() for network, _ in drawn]
-        top = max(float(values.max()) for values in known)
+        known = np.concatenate([tables[network.name].dropna().to_numpy() for network, _ in drawn])
         spans = [f"{network.name}: {tables[network.name].mean():.2f}" for network, _ in drawn]
         alt = f"{title}, mean over the blocks: {'; '.join(spans)}."
-        if column == "residual_ratio" and spans_decades(known):
-            y = log_axis(label, min(float(values.min()) for values in known), top)
+        if column == "residual_ratio":
+            y = _linear_or_log_axis(label, known)
         else:
-            y = linear_axis(label, 0, 1.05 * top)
+            y = linear_axis(label, 0, 1.05 * float(known.max()))
         panel = Panel(title, x, y, alt)
         for network, analysis in drawn:
             look, name = looks[network.name], network.name
@@ -284,10 +279,16 @@ def top_of_curves(results: Results) -> int:
     return min(unit * math.ceil(later / unit) or unit, _ALL)
 
 
-def spans_decades(tables: Iterable[NDArray[np.floating[Any]]]) -> bool:
+def spans_decades(values: NDArray[np.floating[Any]]) -> bool:
     """Whether a few values dwarf the others, which a linear axis would press to its foot; never with values of zero."""
-    values = np.concatenate(list(tables))
     return bool(values.min() > 0 and values.max() > _DWARFED * np.median(values))
+
+
+def _linear_or_log_axis(label: str, values: NDArray[np.floating[Any]]) -> Axis:
+    """From zero, or logarithmic where `spans_decades`."""
+    if spans_decades(values):
+        return log_axis(label, float(values.min()), float(values.max()))
+    return linear_axis(label, 0, 1.05 * float(values.max()))
 
 
 def aside(kinds: int) -> float:
