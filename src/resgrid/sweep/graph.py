@@ -259,9 +259,10 @@ class Graph:
         return [s for group in CELL_STAGES for s in stages if str(s.addressing).partition("@")[0] == group]
 
     def _stage(self, name: str) -> PipelineStage:
-        # Not `repo.stage.collect(name)`, which reads the whole of dvc.lock each time.
-        (stage,) = (stage for stage in self._cell_stages() if stage.addressing == name)
-        return stage
+        # Not `repo.stage.collect(name)`, which reads the whole of dvc.lock each time. Names are compared first, since a
+        # stage's address takes a while to make, which large grids would notice.
+        found = (stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage) and stage.name == name)
+        return next(stage for stage in found if stage.addressing == name)
 
     def _is_restorable(self, stage: PipelineStage) -> bool:
         if stage.changed_stage() or not stage.deps_cached():
