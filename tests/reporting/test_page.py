@@ -18,6 +18,7 @@ from pipeline import report
 from resgrid.artifacts import REPORTS, PreparedPaths, RunRecord
 from resgrid.cells import Cell
 from resgrid.config import PARAMS_FILE
+from resgrid.reporting.charts import log_axis
 from resgrid.reporting.looks import looks_of
 from resgrid.reporting.page import duration, most_confused, run_address
 from resgrid.reporting.panels import blocks, layer_responses
@@ -134,6 +135,16 @@ def test_a_section_without_its_files_says_so_in_a_line(make_study: MakeStudy) ->
         path.unlink()
     text = study.page()
     assert re.findall("No cell of this grid has <code>(.*?)</code>", text) == files
+
+
+def test_what_was_measured_is_drawn_to_files_too(make_study: MakeStudy) -> None:
+    folder = make_study({"plain8": SOME, "resnet8-A": SOME}, analyses=True).report() / "figures"
+    assert sorted(path.stem for path in folder.glob("*.png")) == ["cost", "curves", "depth", "responses"]
+
+
+def test_an_axis_within_a_decade_has_more_ticks() -> None:
+    assert [text for _, text in log_axis("parameters", 269_722, 853_018).ticks] == ["300k", "500k", "700k", "1M"]
+    assert [text for _, text in log_axis("parameters", 269_722, 14_724_042).ticks] == ["500k", "1M", "2M", "5M", "10M"]
 
 
 def test_responses_that_dwarf_the_others_get_a_logarithmic_axis(make_study: MakeStudy) -> None:

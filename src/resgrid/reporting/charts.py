@@ -68,10 +68,12 @@ def linear_axis(label: str, low: float, high: float, whole: bool = False) -> Axi
 
 
 def log_axis(label: str, low: float, high: float) -> Axis:
-    """A logarithmic axis around these values, with ticks at 1, 2, 5 of each decade, or at decades if there are many."""
+    """A logarithmic axis around these values, with ticks at 1, 2, 5 of each decade; more of them within one decade, and
+    the decades alone where there are many."""
     low, high = low / 1.25, high * 1.25
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if math.log10(high / low) < 2.2 else (1,)
+    span = math.log10(high / low)
+    factors = (1, 2, 3, 5, 7) if span < 1 else (1, 2, 5) if span < 2.2 else (1,)
     every = max(1, len(decades) // 7) if factors == (1,) else 1
     marks = [factor * 10.0**decade for decade in decades if decade % every == 0 for factor in factors]
     ticks = tuple((mark, in_short(mark)) for mark in marks if low <= mark <= high)

@@ -18,11 +18,12 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from resgrid.reporting.charts import log_axis
 from resgrid.reporting.looks import Look, kind_title, looks_of
-from resgrid.reporting.panels import BANDED_AT_MOST, aside, spans_decades, top_of_curves
+from resgrid.reporting.panels import BANDED_AT_MOST, aside, cheapest, spans_decades, top_of_curves
 from resgrid.reporting.results import Measure, NetworkResult, Results
 
 _STYLE = {
@@ -61,7 +62,7 @@ class Picture:
 
 
 def draw_figures(results: Results, milestones: Sequence[int], published: Mapping[str, float]) -> list[Picture]:
-    """Error by depth, training curves, and layer responses where they were measured.
+    """Error by depth, training curves, and test error by cost and layer responses where these are known.
 
     Args:
         milestones: steps at which the learning rate drops.
@@ -72,9 +73,9 @@ def draw_figures(results: Results, milestones: Sequence[int], published: Mapping
         figures = {"curves": _curves(results, looks, milestones)}
         if results.depths:
             figures["depth"] = _depth(results, looks, published)
-        responses = _responses(results, looks)
-        if responses is not None:
-            figures["responses"] = responses
+        for name, figure in (("cost", _cost(results, looks)), ("responses", _responses(results, looks))):
+            if figure is not None:
+                figures[name] = figure
         return [_finish(name, figure) for name, figure in figures.items()]
 
 
@@ -120,6 +121,40 @@ def _curves(results: Results, looks: Mapping[str, Look], milestones: Sequence[in
         loc="outside lower center",
         ncols=min(len(depths), 6),
     )
+    return figure
+
+
+def _cost(results: Results, looks: Mapping[str, Look]) -> Figure | None:
+    """Test error against multiply-adds and parameters, and a line through those that nothing cheaper beats."""
+    costs = [(network, network.complexity) for network in results.by_depth if network.complexity is not None]
+    if not costs:
+        return None
+    errors = {network.name: network.errors["test_error"].mean for network, _ in costs}
+    figure = Figure(figsize=(_WIDTH, 3.5), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, field, words in zip(
+        panels, ("multiply_adds", "parameters"), ("multiply-adds", "parameters"), strict=True
+    ):
+        prices = {network.name: float(getattr(complexity, field)) for network, complexity in costs}
+        best = cheapest(prices, errors)
+        steps = [prices[name] for name in best], [errors[name] for name in best]
+        axes.step(*steps, "#999999", where="post", linewidth=1)
+        for network, _ in costs:
+            name, look = network.name, looks[network.name]
+            deviation = network.errors["test_error"].deviation or 0
+            axes.errorbar(prices[name], errors[name], deviation, color=look.on_light, elinewidth=1, capsize=3)
+            axes.plot(prices[name], errors[name], look.marker, color=look.on_light, markersize=5.5, label=name)
+        x = log_axis(words, min(prices.values()), max(prices.values()))
+        axes.set_xscale("log")
+        axes.set_xlim(x.low, x.high)
+        axes.set_xticks([place for place, _ in x.ticks], [text for _, text in x.ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_title(f"Test error against {words}")
+        axes.set_xlabel(words)
+    panels[0].set_ylabel("error (%)")
+    panels[0].set_ylim(bottom=0)
+    if len(costs) <= _LISTED_AT_MOST:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
