@@ -141,8 +141,8 @@ def _cost(results: Results, looks: Mapping[str, Look]) -> Figure | None:
         axes.step(*steps, "#999999", where="post", linewidth=1)
         for network, _ in costs:
             name, look = network.name, looks[network.name]
-            deviation = network.errors["test_error"].deviation or 0
-            axes.errorbar(prices[name], errors[name], deviation, color=look.on_light, elinewidth=1, capsize=3)
+            if deviation := network.errors["test_error"].deviation:
+                axes.errorbar(prices[name], errors[name], deviation, color=look.on_light, elinewidth=1, capsize=3)
             axes.plot(prices[name], errors[name], look.marker, color=look.on_light, markersize=5.5, label=name)
         x = log_axis(words, min(prices.values()), max(prices.values()))
         axes.set_xscale("log")
