@@ -18,7 +18,7 @@ from pipeline import report
 from resgrid.artifacts import REPORTS, PreparedPaths, RunRecord
 from resgrid.cells import Cell
 from resgrid.config import PARAMS_FILE
-from resgrid.reporting.charts import log_axis
+from resgrid.reporting.charts import PLOT_HEIGHT, PLOT_WIDTH, Panel, linear_axis, log_axis
 from resgrid.reporting.looks import looks_of
 from resgrid.reporting.page import duration, most_confused, run_address
 from resgrid.reporting.panels import blocks, layer_responses
@@ -253,6 +253,47 @@ def test_a_figure_of_an_earlier_report_does_not_stay(make_study: MakeStudy) -> N
     stale.write_bytes(b"")
     study.report()
     assert sorted(path.name for path in stale.parent.iterdir()) == FIGURES
+
+
+def rows_of(text: str, table: str) -> list[list[str]]:
+    """The words of a table's rows, by its anchor: of the last table before the next heading."""
+    section = text.partition(f'id="{table}"')[2].partition("<h3")[0].partition("</section>")[0]
+    rows = re.findall(r"<tr.*?</tr>", section.rpartition("<tbody>")[2], flags=re.DOTALL)
+    cells = (re.findall(r"<t[hd].*?</t[hd]>", row, flags=re.DOTALL) for row in rows)
+    return [[" ".join(re.sub("<[^>]+>", "", cell).split()) for cell in row] for row in cells]
+
+
+def test_only_plain_and_residual_networks_stand_in_the_tables_of_the_paper(make_study: MakeStudy) -> None:
+    text = make_study({name: [(1.0, 8)] for name in ("plain20", "resnet20-A", "densenet100-bc", "vgg16-cifar")}).page()
+    assert [row[0] for row in rows_of(text, "table-3")] == ["20 layers"]
+    assert "such as resnet20-B" in text
+
+
+def test_networks_for_imagenet_stand_beside_the_paper_s(make_study: MakeStudy) -> None:
+    networks = {"plain18-imagenet": [(1.0, 8)], "resnet18-imagenet-A": [(1.0, 4)], "resnet50-imagenet-B": [(1.0, 2)]}
+    text = make_study(networks, card={"name": "imagefolder", "label": "ImageNet"}).page()
+    assert rows_of(text, "table-2")[-1] == ["ours, 18", "2.00", "1.00", "−1.00"]
+    assert rows_of(text, "table-3") == [["18 layers", "2.00", "1.00", "–", "–"], ["50 layers", "–", "–", "0.50", "–"]]
+    assert "Not like for like: other data" not in text
+
+
+def labelled(text: str) -> dict[str, tuple[float, float, str]]:
+    panel = Panel("", linear_axis("", 0, 100), linear_axis("", 0, 100), "")
+    for point in text.split():
+        name, x, y = point.split(",")
+        panel.label(float(x), float(y), name)
+    found = re.findall(r'class="label" x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)"[^>]*>([^<]+)<', panel.__html__())
+    return {name: (float(x), float(y), anchor) for x, y, anchor, name in found}
+
+
+def test_words_in_a_chart_stand_beside_each_other() -> None:
+    x, y = PLOT_WIDTH / 2, PLOT_HEIGHT / 2
+    alone = labelled("middle,50,50 right,99,50")
+    assert alone == {"middle": (x + 6, y - 5, "start"), "right": (round(0.99 * PLOT_WIDTH - 6, 1), y - 5, "end")}
+    # Two to the right of the point would run over each other, and so would one of them to its left over the first.
+    close = labelled("densenet100-bc,50,50 inception-cifar,60,49")
+    assert close["densenet100-bc"] == (x + 6, y - 5, "start")
+    assert close["inception-cifar"] == (round(0.6 * PLOT_WIDTH - 6, 1), round(0.51 * PLOT_HEIGHT + 13, 1), "end")
 
 
 def test_text_from_outside_is_shown_and_not_obeyed(make_study: MakeStudy) -> None:

@@ -25,7 +25,8 @@ from resgrid.reporting.published import (
 if TYPE_CHECKING:
     from tests.reporting.conftest import MakeStudy, Outcomes
 
-PAPER = load_config(Path(__file__).parents[2] / "presets" / "cifar10-paper.yaml")
+PRESETS = Path(__file__).parents[2] / "presets"
+PAPER = load_config(PRESETS / "cifar10-paper.yaml")
 PAPER_COUNTS = {"train": 45_000, "val": 5_000, "test": 10_000}
 LOW = [(1.0, 8), (1.5, 12)]
 
@@ -147,6 +148,41 @@ def test_digits_are_set_beside_nothing(make_study: MakeStudy) -> None:
     study = make_study({"resnet20-A": LOW})
     assert set_beside(study.results(), study.config, study.card) == []
     assert likeness(study.config, study.card).label == "other data: Digits"
+
+
+def imagenet(preset: str = "imagenet-18-34", **section: dict[str, Any]) -> Config:
+    config = load_config(PRESETS / f"{preset}.yaml")
+    changes = {name: getattr(config, name).model_copy(update=values) for name, values in section.items()}
+    return config.model_copy(update=changes)
+
+
+@pytest.mark.parametrize(
+    ("config", "differences"),
+    [
+        (imagenet(), ["training images 1256167, not 1281167"]),
+        (
+            imagenet("imagenet-deep"),
+            ["training images 1256167, not 1281167", "views of a test image multi_scale, not ten_crop"],
+        ),
+        (
+            imagenet(train={"max_steps": 5000}, evaluate={"views": "single"}),
+            [
+                "training images 1256167, not 1281167",
+                "steps 5000, not 600000",
+                "views of a test image single, not ten_crop",
+            ],
+        ),
+    ],
+)
+def test_runs_on_imagenet_are_held_against_the_paper_s_on_imagenet(
+    make_study: MakeStudy, config: Config, differences: list[str]
+) -> None:
+    counts = {"train": 1_256_167, "val": 25_000, "test": 50_000}
+    update = {"name": "imagefolder", "label": "ImageNet", "counts": counts, "shape": (3, 224, 224)}
+    card = make_study().card.model_copy(update={**update, "classes": [f"n{number}" for number in range(1000)]})
+    assert differences_from_paper(config, card) == differences
+    short = config.train.max_steps < 600_000
+    assert likeness(config, card).label == ("short schedule: 5,000 of 600,000 steps" if short else "other recipe")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -20,6 +21,7 @@ from resgrid.reporting.looks import Look
 WIDTH, HEIGHT = 400, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 10, 28, 40
 PLOT_WIDTH, PLOT_HEIGHT = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
+_LETTER_WIDTH, _LINE_HEIGHT = 6.0, 11.0  # of labels
 _MARKERS = {
     "o": "M-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0 -7.2 0Z",
     "s": "M-3.3 -3.3H3.3V3.3H-3.3Z",
@@ -94,6 +96,30 @@ def in_short(value: float) -> str:
     return f"{value:.0e}".replace("e-0", "e-") if 0 < size < 1e-3 else f"{value:g}"
 
 
+class _Words(NamedTuple):
+    """A label and its place in the plot, in pixels; its width is an estimate, as nobody knows the reader's font."""
+
+    x: float
+    baseline: float
+    text: str
+    anchor: str
+
+    @property
+    def span(self) -> tuple[float, float]:
+        width = _LETTER_WIDTH * len(self.text)
+        return (self.x, self.x + width) if self.anchor == "start" else (self.x - width, self.x)
+
+    @property
+    def is_inside(self) -> bool:
+        left, right = self.span
+        return left >= 0 and right <= PLOT_WIDTH and _LINE_HEIGHT <= self.baseline <= PLOT_HEIGHT
+
+    def meets(self, other: _Words) -> bool:
+        left, right = self.span
+        begin, end = other.span
+        return left < end and begin < right and abs(self.baseline - other.baseline) < _LINE_HEIGHT
+
+
 class Panel:
     """One chart: a title, two axes, and what is drawn between them.
 
@@ -104,6 +130,7 @@ class Panel:
     def __init__(self, title: str, x: Axis, y: Axis, alt: str) -> None:
         self.title, self.x, self.y, self.alt = title, x, y, alt
         self._drawn: list[Markup] = []
+        self._words: list[_Words] = []
 
     def line(
         self,
@@ -185,13 +212,17 @@ class Panel:
             )
         )
 
-    def label(self, x: float, y: float, text: str, anchor: str = "start", network: str = "") -> None:
-        """Words beside a point."""
+    def label(self, x: float, y: float, text: str, network: str = "") -> None:
+        """Words beside a point, on a side where they run over neither the plot's edge nor earlier words."""
         left, top = self._point(x, y)
-        aside = {"start": 6, "end": -6, "middle": 0}[anchor]
+        places = [_Words(left + 6, top - 5, text, "start"), _Words(left - 6, top - 5, text, "end")]
+        places += [_Words(left - 6, top + 13, text, "end"), _Words(left + 6, top + 13, text, "start")]
+        free = (words for words in places if words.is_inside and not any(map(words.meets, self._words)))
+        words = next(free, places[0])
+        self._words.append(words)
         self._drawn.append(
             Markup('<text class="label" x="{}" y="{}" text-anchor="{}" data-network="{}">{}</text>').format(
-                round(left + aside, 1), round(top - 5, 1), anchor, network, text
+                round(words.x, 1), round(words.baseline, 1), words.anchor, network, text
             )
         )
 

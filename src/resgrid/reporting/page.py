@@ -32,10 +32,11 @@ from resgrid.reporting.published import (
     TABLE_3,
     TABLE_6,
     differences_from_paper,
+    is_imagenet,
     likeness,
     set_beside,
 )
-from resgrid.reporting.results import CellResult, NetworkResult, Results, read_results, summarise
+from resgrid.reporting.results import PAPER_KINDS, CellResult, NetworkResult, Results, read_results, summarise
 from resgrid.reporting.selection import selections
 from resgrid.reporting.verdicts import Verdict
 from resgrid.reporting.words import caution, number, percent, points
@@ -121,6 +122,8 @@ def render_page(
             most_confused={} if mapped else _most_confused(results, card.classes),
             beside={row.published: row for row in set_beside(results, config, card)},
             likeness=likeness(config, card),
+            on_imagenet=is_imagenet(card),
+            stems_and_depths=_stems_and_depths(results),
             table_2=TABLE_2,
             table_3=TABLE_3,
             table_6=TABLE_6,
@@ -264,6 +267,16 @@ def _comparable(config: Config, card: DatasetCard) -> dict[str, float]:
     if differences_from_paper(config, card):
         return {}
     return {name: number.error for name, number in PUBLISHED.items() if number.error is not None}
+
+
+def _stems_and_depths(results: Results) -> list[tuple[str, int]]:
+    """Of the plain and residual networks as in the paper: `-imagenet` or nothing, as their names have it, and depth."""
+    found = {
+        ("-imagenet" if "-imagenet" in network.kind else "", network.depth)
+        for network in results.networks
+        if network.kind.replace("-imagenet", "") in PAPER_KINDS and network.depth is not None
+    }
+    return sorted(found)
 
 
 def _most_confused(results: Results, classes: Sequence[str]) -> dict[str, list[Confusion]]:

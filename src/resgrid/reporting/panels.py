@@ -142,8 +142,7 @@ def errors_by_cost(results: Results, looks: Looks) -> Panels | None:
             says = f"{name}: {errors[name]:.2f} %, {prices[name]:,.0f} {words}"
             panel.mark(prices[name], errors[name], looks[name], name, says, _errors_of(network, "test_error"))
             if name in best and len(best) <= _LABELLED_AT_MOST:
-                right = float(x.place(prices[name])) > 0.7
-                panel.label(prices[name], errors[name], name, "end" if right else "start", name)
+                panel.label(prices[name], errors[name], name, name)
         panels.append(panel)
     return Panels(tuple(panels), tuple(network for network, _ in costs))
 

@@ -133,7 +133,7 @@ REPRODUCTIONS = (
 
 @dataclass(frozen=True)
 class Likeness:
-    """Whether a run set may stand beside the paper's CIFAR-10 numbers as like for like.
+    """Whether a run set may stand beside the paper's numbers of the same data as like for like.
 
     Attributes:
         differences: what differs from the paper's data and recipe, in words; empty for like for like.
@@ -151,11 +151,17 @@ class Likeness:
 def likeness(config: Config, card: DatasetCard) -> Likeness:
     """Data first, then the length of the schedule, then the rest of the recipe."""
     differences = tuple(differences_from_paper(config, card))
-    if card.name != "cifar10":
+    if card.name != "cifar10" and not is_imagenet(card):
         return Likeness(differences, f"other data: {card.label}")
-    if config.train.max_steps < _STEPS:
-        return Likeness(differences, f"short schedule: {config.train.max_steps:,} of {_STEPS:,} steps")
+    steps = _IMAGENET_STEPS if is_imagenet(card) else _STEPS
+    if config.train.max_steps < steps:
+        return Likeness(differences, f"short schedule: {config.train.max_steps:,} of {steps:,} steps")
     return Likeness(differences, "other recipe" if differences else "like for like")
+
+
+def is_imagenet(card: DatasetCard) -> bool:
+    """Whether the paper's Tables 2 to 4 are of these data, by the label that the user gave them."""
+    return card.label.startswith("ImageNet")
 
 
 @dataclass(frozen=True)
@@ -205,37 +211,67 @@ def _beside(number: Published, ours: Spread, own: Likeness) -> Beside:
     return Beside(number, ours, True, "", difference, usual)
 
 
-_STEPS = 64_000
+_STEPS, _IMAGENET_STEPS = 64_000, 600_000
 _WARMUP_DEPTH, _WARMUP_LR, _WARMUP_UNTIL = 110, 0.01, 80
 
 
 def differences_from_paper(config: Config, card: DatasetCard) -> list[str]:
-    """What differs from the paper's CIFAR-10 runs (section 4.2), in words; none means like for like."""
-    augment, optimizer, schedule, train = config.augment, config.optimizer, config.schedule, config.train
+    """What differs from the paper's runs, in words; none means like for like.
+
+    The paper's runs are those on ImageNet (section 3.4) for images that are called so, else those on CIFAR-10
+    (section 4.2).
+    """
+    optimizer = config.optimizer
     ours_and_theirs: list[tuple[str, object, object]] = [
-        ("the data", card.name, "cifar10"),
-        ("training images", card.counts.get("train"), 45_000),
-        ("test images", card.counts.get("test"), 10_000),
-        ("normalisation", augment.normalize, "per_pixel_mean"),
-        ("padding", augment.pad, 4),
-        ("flips", "on" if augment.flip else "off", "on"),
+        *(_on_imagenet(config, card) if is_imagenet(card) else _on_cifar10(config, card)),
+        ("normalisation", config.augment.normalize, "per_pixel_mean"),
+        ("flips", "on" if config.augment.flip else "off", "on"),
         ("learning rate", optimizer.lr, 0.1),
         ("momentum", optimizer.momentum, 0.9),
         ("weight decay", optimizer.weight_decay, 1e-4),
-        ("rate drops at", schedule.milestones, [32_000, 48_000]),
-        ("factor of the drops", schedule.gamma, 0.1),
-        ("steps", train.max_steps, _STEPS),
-        ("batch size", train.batch_size, 128),
+        ("factor of the drops", config.schedule.gamma, 0.1),
     ]
     differences = [f"{what} {ours}, not {theirs}" for what, ours, theirs in ours_and_theirs if ours != theirs]
     depths = {depth for name in config.grid.network if (depth := parse_network(name).depth) is not None}
-    if not _warms_up_like_the_paper(schedule.warmup, depths):
-        differences.append(f"warm-up not as in the paper (rate {_WARMUP_LR} from depth {_WARMUP_DEPTH} on)")
+    theirs = set[int]() if is_imagenet(card) else {depth for depth in depths if depth >= _WARMUP_DEPTH}
+    if not _warms_up_like_the_paper(config.schedule.warmup, depths, theirs):
+        on_what = "none on ImageNet" if is_imagenet(card) else f"rate {_WARMUP_LR} from depth {_WARMUP_DEPTH} on"
+        differences.append(f"warm-up not as in the paper ({on_what})")
     return differences
 
 
-def _warms_up_like_the_paper(warmup: WarmupConfig | None, depths: set[int]) -> bool:
-    theirs = {depth for depth in depths if depth >= _WARMUP_DEPTH}
+def _on_cifar10(config: Config, card: DatasetCard) -> list[tuple[str, object, object]]:
+    """What, ours, and the paper's of section 4.2."""
+    return [
+        ("the data", card.name, "cifar10"),
+        ("training images", card.counts.get("train"), 45_000),
+        ("test images", card.counts.get("test"), 10_000),
+        ("padding", config.augment.pad, 4),
+        ("rate drops at", config.schedule.milestones, [32_000, 48_000]),
+        ("steps", config.train.max_steps, _STEPS),
+        ("batch size", config.train.batch_size, 128),
+    ]
+
+
+def _on_imagenet(config: Config, card: DatasetCard) -> list[tuple[str, object, object]]:
+    """What, ours, and the paper's of section 3.4; the tests are those of Tables 2 and 3."""
+    crop = config.augment.crop
+    return [
+        ("classes", len(card.classes), 1000),
+        ("training images", card.counts.get("train"), 1_281_167),
+        ("test images", card.counts.get("test"), 50_000),
+        ("side of a crop", card.shape[-1], 224),
+        ("shorter side", crop.shorter_side if crop else None, [256, 480]),
+        ("colour augmentation", config.augment.lighting, 0.1),
+        ("rate drops", "on plateaus" if config.schedule.plateau else config.schedule.milestones, "on plateaus"),
+        ("steps", config.train.max_steps, _IMAGENET_STEPS),
+        ("batch size", config.train.batch_size, 256),
+        ("views of a test image", config.evaluate.views, "ten_crop"),
+    ]
+
+
+def _warms_up_like_the_paper(warmup: WarmupConfig | None, depths: set[int], theirs: set[int]) -> bool:
+    """Whether of the grid's depths those warm up which do in the paper, and in its way."""
     if warmup is None:
         return not theirs
     ours = {depth for depth in depths if depth >= warmup.from_depth}
