@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -275,6 +276,29 @@ def test_networks_for_imagenet_stand_beside_the_paper_s(make_study: MakeStudy) -
     assert rows_of(text, "table-2")[-1] == ["ours, 18", "2.00", "1.00", "−1.00"]
     assert rows_of(text, "table-3") == [["18 layers", "2.00", "1.00", "–", "–"], ["50 layers", "–", "–", "0.50", "–"]]
     assert "Not like for like: other data" not in text
+
+
+def test_top5_errors_and_the_scales_of_table_4(make_study: MakeStudy) -> None:
+    study = make_study({"resnet50-imagenet-B": SOME}, card={"name": "imagefolder", "label": "ImageNet"})
+    for seed, error in enumerate((0.5, 1.0)):
+        path = study.paths("resnet50-imagenet-B", seed).evaluation
+        path.write_text(json.dumps({**json.loads(path.read_text()), "test_top5_error": error}))
+    evaluate = study.config.evaluate.model_copy(update={"views": "multi_scale", "scales": [224, 256]})
+    study = replace(study, config=study.config.model_copy(update={"evaluate": evaluate}))
+    text = study.page()
+    assert '<a href="#table-4">' in text
+    assert ["resnet50-imagenet-B", "20.74", "5.25", "2.50 ± 0.71", "0.75 ± 0.35"] in rows_of(text, "table-4")
+    assert "ours are of other views" in text
+    assert "scales of a test image [224, 256], not [224, 256, 384, 480, 640]" in text
+    assert "test, top 5 |" in study.markdown()
+    assert "| **2.50 ± 0.71** | 0.75 ± 0.35 |" in study.markdown()
+
+
+def test_without_top5_errors_no_column_is_for_them(make_study: MakeStudy) -> None:
+    study = make_study()
+    assert "top 5" not in study.page()
+    assert "top 5" not in study.markdown()
+    assert "table-4" not in study.page()
 
 
 def labelled(text: str) -> dict[str, tuple[float, float, str]]:

@@ -160,9 +160,13 @@ def imagenet(preset: str = "imagenet-18-34", **section: dict[str, Any]) -> Confi
     ("config", "differences"),
     [
         (imagenet(), ["training images 1256167, not 1281167"]),
+        (imagenet("imagenet-deep"), ["training images 1256167, not 1281167"]),
         (
-            imagenet("imagenet-deep"),
-            ["training images 1256167, not 1281167", "views of a test image multi_scale, not ten_crop"],
+            imagenet("imagenet-deep", evaluate={"scales": [256]}),
+            [
+                "training images 1256167, not 1281167",
+                "scales of a test image [256], not [224, 256, 384, 480, 640]",
+            ],
         ),
         (
             imagenet(train={"max_steps": 5000}, evaluate={"views": "single"}),

@@ -38,7 +38,9 @@ from resgrid.cells import Cell, Network, parse_network
 from resgrid.config import Config
 from resgrid.reporting.statistics import Difference, Spread, paired_difference
 
-Measure = Literal["train_error", "val_error", "test_error", "selected_val_error", "selected_test_error"]
+Measure = Literal[
+    "train_error", "val_error", "test_error", "test_top5_error", "selected_val_error", "selected_test_error"
+]
 AnalysisName = Literal["responses", "gradients", "blocks"]
 # The kinds of the paper's CIFAR-10 networks, in the order of its tables.
 PAPER_KINDS = ("plain", "resnet-A", "resnet-B", "resnet-C")
@@ -83,14 +85,16 @@ class CellResult:
 
     @property
     def errors(self) -> dict[Measure, float]:
-        """In percent."""
-        return {
+        """In percent; those that were measured: the top-5 error takes many classes."""
+        errors: dict[Measure, float | None] = {
             "train_error": self.train.train_error,
             "val_error": self.train.val_error,
             "test_error": self.test.test_error,
+            "test_top5_error": self.test.test_top5_error,
             "selected_val_error": self.train.selected_val_error,
             "selected_test_error": self.test.selected_test_error,
         }
+        return {measure: error for measure, error in errors.items() if error is not None}
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,13 @@ class NetworkResult:
 
     @cached_property
     def errors(self) -> dict[Measure, Spread]:
-        """In percent."""
-        return {measure: Spread(tuple(cell.errors[measure] for cell in self.cells)) for measure in self.cells[0].errors}
+        """In percent; those that every seed has."""
+        errors = [cell.errors for cell in self.cells]
+        return {
+            measure: Spread(tuple(one[measure] for one in errors))
+            for measure in errors[0]
+            if all(measure in one for one in errors)
+        }
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -208,6 +217,11 @@ class Results:
     @property
     def cells(self) -> list[CellResult]:
         return [cell for network in self.networks for cell in network.cells]
+
+    @property
+    def has_top5(self) -> bool:
+        """Whether any network's top-5 error is known."""
+        return any("test_top5_error" in network.errors for network in self.networks)
 
     @property
     def depths(self) -> list[int]:

@@ -45,6 +45,7 @@ _FILE_OF_MEASURE: dict[Measure, str] = {
     "val_error": "metrics.json",
     "selected_val_error": "metrics.json",
     "test_error": "evaluation.json",
+    "test_top5_error": "evaluation.json",
     "selected_test_error": "evaluation.json",
 }
 
