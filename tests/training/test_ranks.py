@@ -1,11 +1,17 @@
 """Real DDP processes (gloo) against one process: the same images, the same counts, the same losses."""
 
 import csv
+import json
+import os
+import signal
+import socket
 from pathlib import Path
 
 import pytest
 
-from repository import Repository
+from repository import ROOT, Repository
+from resgrid.config import load_config
+from resgrid.training.fit import check_launch
 
 SCORE_SPLIT = str(Path(__file__).with_name("score_split.py"))
 
@@ -46,3 +52,66 @@ def test_two_ranks_with_global_batch_norm_train_like_one(repository: Repository)
             assert float(two[column]) == pytest.approx(float(one[column]), rel=1e-3), (one, two)
     records = list((repository.root / ".resgrid/records").glob("resnet8-A-0-*.json"))
     assert len(records) == 2  # one for each fingerprint, none for a second rank
+
+
+def test_two_nodes_train_like_two_devices_of_one(repository: Repository, tmp_path: Path) -> None:
+    """Nodes that torchrun starts, with all their cores to themselves but for `train.threads`."""
+    repository.set_params(train={"max_steps": 10, "val_every": 5, "devices": 2}, schedule={"milestones": []})
+    train = ("-m", "pipeline.train", "--network", "resnet8-A", "--seed", "0")
+    repository.run("python", *train)
+    weights = repository.root / "runs/resnet8-A-0/weights.safetensors"
+    of_one_node = weights.read_bytes()
+    weights.unlink()
+
+    repository.set_params(train={"devices": 1, "num_nodes": 2})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    torchrun = (
+        "torchrun",
+        "--nnodes",
+        "2",
+        "--nproc-per-node",
+        "1",
+        "--master-addr",
+        "127.0.0.1",
+        "--master-port",
+        port,
+    )
+    log = tmp_path / "second.log"
+    second = repository.begin(log, *torchrun, "--node-rank", "1", *train)
+    try:
+        messages = repository.run(*torchrun, "--node-rank", "0", *train).stderr
+        assert second.wait(timeout=120) == 0, log.read_text()
+    finally:
+        if second.poll() is None:
+            os.killpg(second.pid, signal.SIGKILL)
+    assert "2 × cpu" in messages
+    assert weights.read_bytes() == of_one_node
+    records = [json.loads(path.read_text()) for path in (repository.root / ".resgrid/records").glob("*.json")]
+    assert [(record["train"]["devices"], record["train"]["threads"]) for record in records] == [(2, 1), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({}, r"train.devices 1 × train.num_nodes 2: start it on each node with torchrun or srun"),
+        ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4"}, "num_nodes 2: torchrun started 4 processes in all"),
+        ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2"}, None),
+        ({"NODE_RANK": "1"}, None),
+        ({"SLURM_NTASKS": "2"}, None),
+    ],
+)
+def test_nodes_never_train_alone(
+    environment: dict[str, str], message: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TORCHELASTIC_RUN_ID", "WORLD_SIZE", "NODE_RANK", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    config = load_config(ROOT / "params.yaml").train.model_copy(update={"num_nodes": 2})
+    if message is None:
+        check_launch(config, devices=1)
+        return
+    with pytest.raises(ValueError, match=message):
+        check_launch(config, devices=1)

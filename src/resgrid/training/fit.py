@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import time
@@ -28,7 +29,7 @@ from resgrid.artifacts import (
     write_whole,
 )
 from resgrid.cells import Cell, parse_network
-from resgrid.config import TrainParams
+from resgrid.config import TrainConfig, TrainParams
 from resgrid.data.augment import DeviceImages, load_images
 from resgrid.data.batches import EvaluationLoader
 from resgrid.data.file_images import FileEvaluationLoader, FileImages
@@ -104,6 +105,8 @@ class Training:
         self.cell, self.config, self.card, self.fingerprint = cell, config, card, fingerprint
         self.precision: Precision = choose_precision(config.train.precision)
         torch.set_num_threads(config.train.threads)
+        # Where this says nothing, Lightning gives each rank a share of the cores instead.
+        os.environ["OMP_NUM_THREADS"] = str(config.train.threads)
         # fp32 means fp32: no TF32 in convolutions, which is cuDNN's default.
         torch.backends.cudnn.allow_tf32 = False
         compute_deterministically(config.train.deterministic, config.train.compile)
@@ -112,6 +115,7 @@ class Training:
         torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
         pl.seed_everything(cell.seed, verbose=False)
         devices = count_devices(config.train)
+        check_launch(config.train, devices)
         self.module = self._build_module(world_size=devices * config.train.num_nodes)
         steps_per_epoch = len(self.module.train_images) / config.train.batch_size
         self.curve = CurveRecorder(steps_per_epoch, self._take_row)
@@ -177,7 +181,7 @@ class Training:
             host=host_name(),
             hardware=describe_hardware(),
             devices=self.trainer.world_size,
-            threads=self.config.train.threads,
+            threads=torch.get_num_threads(),
             precision=self.precision,
             versions=versions(),
         )
@@ -287,6 +291,27 @@ class Training:
         self.trainer.validate(self.module, self._evaluation_loader(split), verbose=False)
         assert self.module.val_score is not None
         return self.module.val_score
+
+
+def check_launch(config: TrainConfig, devices: int) -> None:
+    """Refuse to train alone, or several times side by side, where ranks are to train together.
+
+    Args:
+        devices: of each node.
+
+    Raises:
+        ValueError: torchrun started another number of processes than the parameters say, or nothing says which of the
+            nodes this one is.
+    """
+    wanted = f"train.devices {devices} × train.num_nodes {config.num_nodes}"
+    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+        started = int(os.environ["WORLD_SIZE"])
+        if started != devices * config.num_nodes:
+            raise ValueError(f"{wanted}: torchrun started {started} processes in all; the two must agree")
+    elif config.num_nodes > 1 and not {"SLURM_NTASKS", "NODE_RANK"} & os.environ.keys():
+        raise ValueError(
+            f"{wanted}: start it on each node with torchrun or srun, or with MASTER_ADDR, MASTER_PORT and NODE_RANK set"
+        )
 
 
 def _flat_parameters(config: TrainParams, card: DatasetCard) -> dict[str, object]:
