@@ -56,8 +56,9 @@ lint: $(READY) ## style, types and the import contract
 	@basedpyright
 	@lint-imports --no-logo
 
-certify: $(READY) ## prove that a killed training ends with the same bits (minutes)
-	@python -m pytest -m slow tests/pipeline/test_resume.py
+certify: $(READY) ## prove the same bits after kills, and the same images and counts on any number of devices (minutes)
+	@python -m pytest -m "not gpu" tests/data/test_batches.py tests/pipeline/test_resume.py tests/training/test_ranks.py \
+	    tests/pipeline/test_pipeline.py::test_a_cell_twice_gives_the_same_weights
 
 bench: $(READY) ## measure the training loop against its bound and the usual loop
 	@python -m benchmarks.train
