@@ -250,11 +250,18 @@ def test_a_choice_that_chooses_nothing_is_an_error(swept: SweptRepository, optio
     assert (done.returncode, f"error: {message}" in done.stderr) == (1, True), done.stderr
 
 
-def test_fewer_cores_than_threads_are_an_error(swept: SweptRepository) -> None:
-    swept.set_params(train={"devices": 2, "batch_size": 32})
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"devices": 2, "batch_size": 32}, "sweep.resources.cpus: 1: must be at least 2, the threads of a cell"),
+        ({"num_nodes": 2, "batch_size": 32}, "train.num_nodes: 2: sweeps and searches train each cell on one node"),
+    ],
+)
+def test_what_no_cell_can_be_given_is_an_error(swept: SweptRepository, train: dict[str, int], message: str) -> None:
+    swept.set_params(train=train)
     done = swept.sweep()
     assert done.returncode == 1
-    assert "error: sweep.resources.cpus: 1: must be at least 2, the threads of a cell" in done.stderr
+    assert f"error: {message}" in done.stderr
 
 
 def test_a_cluster_that_is_not_there_or_too_small_is_an_error(swept: SweptRepository) -> None:

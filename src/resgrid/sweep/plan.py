@@ -143,11 +143,16 @@ def _plan_cell(graph: Graph, name: str, stages: list[str], force: bool, dry: boo
 
 
 def check_resources(config: Config) -> None:
-    """Refuse fewer cores for a cell than it has threads: they would stand in each other's way.
+    """Refuse what a cell can't be given: several nodes, or fewer cores than it has threads, which hinder each other.
 
     Raises:
-        ValueError: naming both.
+        ValueError: naming the values.
     """
+    if config.train.num_nodes > 1:
+        raise ValueError(
+            f"train.num_nodes: {config.train.num_nodes}: sweeps and searches train each cell on one node; allowed is 1 "
+            "(docs/exactness.md says how to train one network on several)"
+        )
     processes = 1 if config.train.devices == "auto" else config.train.devices
     cpus, threads = config.sweep.resources.cpus, processes * config.train.threads
     if cpus < threads:
