@@ -65,6 +65,17 @@ def test_a_sweep_records_what_dvc_repro_records(swept: SweptRepository, tmp_path
     assert swept.dvc_lock() == by_dvc.dvc_lock()
 
 
+def test_a_cell_sees_nothing_of_the_ray_or_slurm_job_that_it_runs_in(swept: SweptRepository) -> None:
+    train = swept.root / "train.py"
+    said = 'Path(os.environ["RESGRID_STATE"], "names").write_text(" ".join(os.environ))\nbegin = int'
+    train.write_text(train.read_text().replace("begin = int", said))
+    seen = {"SLURM_NTASKS": "4", "SLURM_NNODES": "4", "RAY_DEDUP_LOGS": "0", "OMP_NUM_THREADS": "1", "OTHERS": "stay"}
+    assert swept.sweep("--select", "plain8", "--seeds", "0", **seen).returncode == 0
+    names = (swept.root / ".resgrid/names").read_text().split()
+    assert "OTHERS" in names
+    assert [name for name in names if name.startswith(("SLURM_", "RAY_", "OMP_"))] == []
+
+
 def test_the_sweep_is_the_parent_of_its_cells_runs(swept: SweptRepository) -> None:
     (swept.root / "train.py").write_text(
         (swept.root / "train.py")

@@ -165,9 +165,6 @@ class _Place:
         shutil.rmtree(folder, ignore_errors=True)
 
     def environment(self, stage: dict[str, Any], folder: Path) -> dict[str, str]:
-        # Ray's own settings are none of the cell's business; OMP_NUM_THREADS is Ray's, the parameters say the threads.
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-        kept.pop("OMP_NUM_THREADS", None)
         guard = self.area / "guard"
         allowed = [folder, guard, self.state, sys.prefix, *self.sweep["readable"]]
         own = {
@@ -181,7 +178,7 @@ class _Place:
             "RESGRID_GUARD_ROOT": self.sweep["root"],
             "RESGRID_GUARD_ALLOWED": os.pathsep.join(str(path) for path in allowed),
         }
-        return kept | self.sweep["environment"] | own
+        return _kept_environment() | self.sweep["environment"] | own
 
     @property
     def progress(self) -> Path:
@@ -330,20 +327,28 @@ def _end(code: int) -> str:
 def _the_keeper(place: _Place) -> subprocess.Popen[bytes]:
     if not _keeper:
         command = [sys.executable, str(place.area / "keeper.py"), *place.sweep["warm"]]
-        # No Ray settings here either: a cell's packages are imported in the keeper.
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-        environment.pop("OMP_NUM_THREADS", None)
         _keeper.append(
             subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=environment | place.sweep["environment"],
+                env=_kept_environment() | place.sweep["environment"],
                 cwd=place.area,
                 start_new_session=True,
             )
         )
     return _keeper[0]
+
+
+def _kept_environment() -> dict[str, str]:
+    """What of this worker's environment is a cell's business too.
+
+    Ray's settings aren't, nor the Slurm job's that Ray runs in, of which Lightning would take a cell with several
+    devices to be a part. OMP_NUM_THREADS is Ray's; the parameters say the threads.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "SLURM_"))}
+    kept.pop("OMP_NUM_THREADS", None)
+    return kept
 
 
 def _dismiss_keeper() -> None:
