@@ -32,17 +32,17 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 run: $(READY) ## run the whole pipeline: train what is stale, evaluate, report
-	@python -m pipeline.preset $(PRESET)
+	@python -m resgrid.commands.preset $(PRESET)
 	@dvc repro
 	@echo "the report is reports/index.html; browse the runs with: make dashboard"
 
 sweep: $(READY) ## the same side by side on Ray Tune; SELECT='resnet*' SEEDS='0 1' DRY=1 ADDRESS=auto
-	@python -m pipeline.preset $(PRESET)
-	@python -m pipeline.sweep $(foreach name,$(SELECT),--select '$(name)') $(foreach seed,$(SEEDS),--seeds $(seed)) $(if $(ADDRESS),--address '$(ADDRESS)') $(if $(DRY),--dry-run) $(if $(FORCE),--force)
+	@python -m resgrid.commands.preset $(PRESET)
+	@python -m resgrid.commands.sweep $(foreach name,$(SELECT),--select '$(name)') $(foreach seed,$(SEEDS),--seeds $(seed)) $(if $(ADDRESS),--address '$(ADDRESS)') $(if $(DRY),--dry-run) $(if $(FORCE),--force)
 
 search: $(READY) ## try parameters for one network, as params.yaml's section `search` says; ADDRESS=auto
-	@python -m pipeline.preset $(PRESET)
-	@python -m pipeline.search $(if $(ADDRESS),--address '$(ADDRESS)')
+	@python -m resgrid.commands.preset $(PRESET)
+	@python -m resgrid.commands.search $(if $(ADDRESS),--address '$(ADDRESS)')
 
 test: $(READY) lint ## lint, types, import contract and the tests
 	@python -m pytest -m "not slow and not gpu"
@@ -67,26 +67,26 @@ bench-sweep: $(READY) ## measure what a sweep adds to what it runs
 	@python -m benchmarks.sweep
 
 verify: $(READY) ## compare this machine's results with the committed ones
-	@python -m pipeline.verify
+	@python -m resgrid.commands.verify
 
 # An option is passed on where its variable is set: $(call option,--image,IMAGE).
 option = $(if $($(2)),$(1) "$($(2))")
 flag = $(if $($(2)),$(1))
 
 complexity: $(READY) ## count networks: layers, parameters, multiply-adds, activations, receptive fields
-	@python -m pipeline.complexity $(NETWORK) $(call option,--image,IMAGE) $(call option,--classes,CLASSES) \
+	@python -m resgrid.commands.complexity $(NETWORK) $(call option,--image,IMAGE) $(call option,--classes,CLASSES) \
 		$(call flag,--layers,LAYERS) $(call flag,--paper,PAPER) $(call flag,--exercises,EXERCISES) $(call flag,--json,JSON)
 
 evaluate-weights: $(READY) ## test any weights file on any data
-	@python -m pipeline.evaluate_weights $(call option,--network,NETWORK) $(call option,--weights,WEIGHTS) \
+	@python -m resgrid.commands.evaluate_weights $(call option,--network,NETWORK) $(call option,--weights,WEIGHTS) \
 		$(call option,--data,DATA) $(call option,--split,SPLIT) $(call option,--normalize,NORMALIZE) \
 		$(call option,--mean,MEAN) $(call option,--std,STD) $(call option,--transforms,TRANSFORMS)
 
 export: $(READY) ## write a trained cell for other programs, and check it
-	@python -m pipeline.export $(CELL) $(call option,--format,FORMAT) $(call option,--register,REGISTER)
+	@python -m resgrid.commands.export $(CELL) $(call option,--format,FORMAT) $(call option,--register,REGISTER)
 
 dashboard: $(READY) ## browse the runs in MLflow
-	@python -m pipeline.dashboard --port $(PORT)
+	@python -m resgrid.commands.dashboard --port $(PORT)
 
 report: $(READY) ## write the report again from the results at hand
 	@dvc repro --single-item --force report

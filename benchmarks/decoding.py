@@ -15,8 +15,9 @@ import numpy as np
 import typer
 from PIL import Image
 
-from resgrid.artifacts import PreparedPaths
-from resgrid.config import AugmentConfig, CropConfig, DataConfig, SplitConfig
+from resgrid.artifacts.data_card import PreparedPaths
+from resgrid.config.augment import AugmentConfig, CropConfig
+from resgrid.config.data import DataConfig, SplitConfig
 from resgrid.terminal import console, run_command
 
 IMAGES = 512
@@ -79,8 +80,8 @@ def write_images(folder: Path) -> float:
 
 def prepare_images() -> Path:
     """Index and prepare them, as the pipeline does; the path of the card is returned."""
-    from resgrid.data.fetch import fetch
-    from resgrid.data.prepare import prepare
+    from resgrid.data.fetching.fetch import fetch
+    from resgrid.data.preparing.prepare import prepare
 
     data = DataConfig(name="imagefolder", source="images", storage="files", image_size=224, shorter_side=256)
     fetch(data)
@@ -92,8 +93,8 @@ def measure(
     card: Path, crop: CropConfig, workers: int, batches: int, clock: Callable[[], float] = time.perf_counter
 ) -> float:
     """Images per second of training batches."""
-    from resgrid.artifacts import DatasetCard
-    from resgrid.data.augment import load_images
+    from resgrid.artifacts.data_card import DatasetCard
+    from resgrid.data.reading.augment import load_images
 
     images = load_images(PreparedPaths(), "train", "channel", DatasetCard.read(card), workers)
     augment = AugmentConfig(normalize="channel", pad=0, flip=True, crop=crop, lighting=0.1)

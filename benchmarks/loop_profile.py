@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from resgrid.config import load_config
+from resgrid.config.whole import load_config
 from resgrid.terminal import console, run_command
 
 PRESET = Path(__file__).resolve().parents[1] / "presets/cifar10-jpeg.yaml"

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.timing import WARM_STEPS, Stopwatch, StretchOverError, now
-from resgrid.artifacts import DatasetCard
+from resgrid.artifacts.data_card import DatasetCard
 from resgrid.cells import Cell
-from resgrid.config import Config
+from resgrid.config.whole import Config
 from resgrid.tracking import Run, Untracked
 from resgrid.training.fit import Training
 
@@ -35,7 +35,9 @@ class ProductLoop:
         self.cell, self.config, self.card = Cell(network, 0), config, card
 
     def __call__(self, steps: int) -> float:
-        return time_training(UntrackedTraining(self.cell, self.config, self.card, "benchmark"), steps)
+        return time_training(
+            UntrackedTraining(self.cell, self.config, self.config.machine, self.card, "benchmark"), steps
+        )
 
 
 def time_training(training: Training, steps: int) -> float:
@@ -48,7 +50,7 @@ def time_training(training: Training, steps: int) -> float:
 
 
 class BareLoop:
-    """The same network, precision, loss and optimiser on one ready batch again and again: what the hardware computes.
+    """The same network, precision, loss and optimizer on one ready batch again and again: what the hardware computes.
 
     Args:
         network: to train.
@@ -67,7 +69,7 @@ class BareLoop:
         self.cell, self.config, self.card, self.layout = Cell(network, 0), config, card, layout
 
     def __call__(self, steps: int) -> float:
-        training = UntrackedTraining(self.cell, self.config, self.card, "benchmark")
+        training = UntrackedTraining(self.cell, self.config, self.config.machine, self.card, "benchmark")
         device = training.trainer.strategy.root_device
         module = training.module.to(device)
         network = module.network.to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]

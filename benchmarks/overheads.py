@@ -11,9 +11,9 @@ import pytorch_lightning as pl
 
 from benchmarks.loops import time_training
 from benchmarks.timing import Spread
-from resgrid.artifacts import DatasetCard
+from resgrid.artifacts.data_card import DatasetCard
 from resgrid.cells import Cell
-from resgrid.config import Config
+from resgrid.config.whole import Config
 from resgrid.terminal import console
 from resgrid.tracking import Run
 from resgrid.training.fit import Training
@@ -60,9 +60,10 @@ def measure_overheads(
         occasions: how many validations and checkpoints are timed.
         idle_seconds: for which the system metrics are watched while nothing else runs.
     """
-    often = {"val_every": EVERY, "checkpoint_every": EVERY, "max_steps": 1000 * EVERY}
+    often = {"val_every": EVERY, "max_steps": 1000 * EVERY}
+    machine = config.machine.model_copy(update={"checkpoint_every": EVERY})
     busy = config.model_copy(update={"train": config.train.model_copy(update=often)})
-    training = Training(Cell(network, 0), busy, card, "benchmark")
+    training = Training(Cell(network, 0), busy, machine, card, "benchmark")
     run = training.run = _TimedRun(training.run)
     saving = _TimedSaving(training.saving)
     callbacks: list[pl.Callback] = training.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
@@ -80,13 +81,13 @@ def measure_overheads(
         preset=config.preset,
         network=network,
         val_every=train.val_every,
-        checkpoint_every=train.checkpoint_every,
+        checkpoint_every=config.machine.checkpoint_every,
         step_seconds=step_seconds,
         log_seconds=log,
         monitor_seconds_per_second=monitor,
         save_seconds=save,
         tracking_share=log.median / (train.val_every * step_seconds) + monitor,
-        checkpoint_share=save.median / (train.checkpoint_every * step_seconds),
+        checkpoint_share=save.median / (config.machine.checkpoint_every * step_seconds),
     )
 
 

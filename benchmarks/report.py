@@ -15,7 +15,7 @@ from benchmarks.overheads import Overheads
 from benchmarks.speeds import Speeds
 from benchmarks.startup import Startup
 from benchmarks.timing import Spread
-from resgrid.artifacts import write_whole
+from resgrid.artifacts.files import write_atomically
 from resgrid.hardware import describe_hardware
 from resgrid.tracking.lineage import current_commit, versions
 
@@ -37,7 +37,7 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write `train.json`: ratios with their smallest and largest value, times in seconds."""
-        write_whole(path, (json.dumps(_rounded(self._content()), indent=2, ensure_ascii=False) + "\n").encode())
+        write_atomically(path, (json.dumps(_rounded(self._content()), indent=2, ensure_ascii=False) + "\n").encode())
 
     def _content(self) -> dict[str, Any]:
         headline = self.overheads[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +9,8 @@ import torch
 from benchmarks.loops import BareLoop, ProductLoop
 from benchmarks.timing import Contender, Spread, in_turns, speed_ratio
 from benchmarks.usual_loop import UsualLoop
-from resgrid.artifacts import DatasetCard
-from resgrid.config import Config
+from resgrid.artifacts.data_card import DatasetCard
+from resgrid.config.whole import Config
 from resgrid.hardware import Precision, choose_precision
 
 PRODUCT, BOUND, USUAL = "product", "bare loop", "usual loop"
@@ -135,5 +134,6 @@ def with_train(config: Config, **changes: object) -> Config:
 
 def flat_out(config: Config, threads: int) -> Config:
     """The configuration with nothing but steps for a stretch of any length: no validation, no checkpoint."""
-    never: Mapping[str, object] = {"max_steps": PAPER_STEPS, "val_every": PAPER_STEPS, "checkpoint_every": PAPER_STEPS}
-    return with_train(config, precision="auto", threads=threads, **never)
+    never = config.machine.model_copy(update={"checkpoint_every": PAPER_STEPS})
+    config = config.model_copy(update={"machine": never})
+    return with_train(config, precision="auto", threads=threads, max_steps=PAPER_STEPS, val_every=PAPER_STEPS)

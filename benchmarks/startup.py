@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.timing import Spread
-from resgrid.config import PARAMS_FILE
+from resgrid.config.reading import PARAMS_FILE
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -23,7 +23,8 @@ from ruamel.yaml import YAML
 
 from benchmarks.report import load_average
 from benchmarks.synthetic import write_prepared
-from resgrid.artifacts import PreparedPaths, write_whole
+from resgrid.artifacts.data_card import PreparedPaths
+from resgrid.artifacts.files import write_atomically
 from resgrid.hardware import describe_hardware
 from resgrid.terminal import console, run_command
 from resgrid.tracking.lineage import current_commit, versions
@@ -97,7 +98,7 @@ def sweep(
     if stolen > 2:
         console.print(f"{stolen} % of the CPU time went to other virtual machines of this host", style="yellow")
     if output:
-        write_whole(output, (json.dumps(results, indent=2) + "\n").encode())
+        write_atomically(output, (json.dumps(results, indent=2) + "\n").encode())
         console.print(f"written: {output}")
 
 
@@ -124,7 +125,7 @@ class _Sweep(NamedTuple):
 def _sweep(cells: int, seconds: float) -> _Sweep:
     with _repository(cells, seconds) as folder, chdir(folder):
         before = psutil.cpu_times()
-        _run([sys.executable, "-m", "pipeline.sweep"])
+        _run([sys.executable, "-m", "resgrid.commands.sweep"])
         after = psutil.cpu_times()
         client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
         (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from resgrid.artifacts import DatasetCard, PreparedPaths
+from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 
 NUM_CLASSES = 10
 COUNTS = {"train": 5120, "val": 512}

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from resgrid.cells import parse_network
-from resgrid.config import Config, load_config
+from resgrid.config.whole import Config, load_config
+from resgrid.names import parse_network
 from resgrid.terminal import console, run_command
 
 REPOSITORY = Path(__file__).resolve().parents[1]

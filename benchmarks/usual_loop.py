@@ -21,9 +21,9 @@ from torchvision import transforms
 
 from benchmarks.synthetic import NUM_CLASSES
 from benchmarks.timing import WARM_STEPS, Stopwatch, StretchOverError
-from resgrid.artifacts import DatasetCard, PreparedPaths
-from resgrid.config import Config
-from resgrid.data.store import open_split
+from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
+from resgrid.config.whole import Config
+from resgrid.data.reading.store import open_split
 from resgrid.hardware import choose_accelerator
 from resgrid.models import build_network
 
@@ -82,11 +82,11 @@ class _UsualModule(pl.LightningModule):
 
 
 class UsualLoop:
-    """The contender; see the module's docstring. Its progress bar is off, which only favours it.
+    """The contender; see the module's docstring. Its progress bar is off, which only favors it.
 
     Args:
         network: to train.
-        config: for batch size, threads and the optimiser.
+        config: for batch size, threads and the optimizer.
         card: of the prepared data in the working folder.
     """
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from resgrid.config import load_config
-from resgrid.data.fetch import fetch
+from resgrid.config.data import DownloadParams
+from resgrid.config.reading import load_params
+from resgrid.data.fetching.fetch import fetch
 from resgrid.terminal import run_command
 
 
 def download() -> None:
     """Bring the raw files of the data set to data/raw, verified."""
-    fetch(load_config().data)
+    fetch(load_params(DownloadParams).data)
 
 
 if __name__ == "__main__":

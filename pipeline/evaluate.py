@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from resgrid.cells import Cell
-from resgrid.config import EvaluateParams, load_params
+from resgrid.config.evaluate import EvaluateParams
+from resgrid.config.machine import MachineParams
+from resgrid.config.reading import load_params
 from resgrid.terminal import run_command
 
 
@@ -17,9 +19,10 @@ def evaluate(
 ) -> None:
     """Test one trained cell: errors, confusion matrix and logits under runs/<network>-<seed>."""
     cell, config = Cell(network, seed), load_params(EvaluateParams)
+    workers = load_params(MachineParams).machine.workers
     from resgrid.evaluation.evaluate import evaluate_cell  # imports torch: mistakes above are answered at once
 
-    evaluate_cell(cell, config.evaluate, config.augment)
+    evaluate_cell(cell, config.evaluate, config.augment, workers)
 
 
 if __name__ == "__main__":

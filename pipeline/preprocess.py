@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from resgrid.config import load_config
-from resgrid.data.prepare import prepare
+from resgrid.config.data import PreprocessParams
+from resgrid.config.reading import load_params
+from resgrid.data.preparing.prepare import prepare
 from resgrid.terminal import run_command
 
 
 def preprocess() -> None:
     """Decode the raw files, split them, and write arrays, statistics and a sample sheet to data/prepared."""
-    config = load_config()
+    config = load_params(PreprocessParams)
     prepare(config.data, config.split)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from resgrid.config import load_config
+from resgrid.config.reading import load_params
+from resgrid.config.report import ReportParams
 from resgrid.reporting.page import write_report
 from resgrid.reporting.results import read_card
 from resgrid.terminal import console, run_command
@@ -10,7 +11,7 @@ from resgrid.terminal import console, run_command
 
 def main() -> None:
     """Write reports/index.html, reports/summary.json and reports/figures/ from the runs of the grid."""
-    write_report(load_config(), read_card())
+    write_report(load_params(ReportParams), read_card())
     console.print("report: reports/index.html", markup=False)
 
 

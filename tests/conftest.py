@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from repository import Repository, copy_repository
+from support.repository import Repository, copy_repository
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from resgrid.closure import import_closure
-from resgrid.config import EvaluateParams, TrainParams
+from resgrid.config.evaluate import EvaluateParams
+from resgrid.config.train import TrainParams
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]

@@ -23,7 +23,7 @@ def import_closure(script: Path) -> dict[str, Path]:
         script: such as `pipeline/train.py`; its package's folder lies beside `src`.
 
     Returns:
-        Module names, such as `resgrid.data.batches`, and their files.
+        Module names, such as `resgrid.data.reading.batches`, and their files.
     """
     script = script.resolve()
     roots = (PACKAGE_ROOT, script.parents[1])

@@ -12,7 +12,7 @@ from typing import Literal
 from rich.table import Table
 from torch import nn
 
-from resgrid.artifacts import DatasetCard, PreparedPaths
+from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.models.complexity import NetworkCost, count, count_network
 from resgrid.terminal import console
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from resgrid.config import TrainConfig
+from resgrid.config.train import TrainConfig
 
 Precision = Literal["32", "bf16"]
 

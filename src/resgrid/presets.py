@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from resgrid.artifacts import write_whole
-from resgrid.config import PARAMS_FILE, ConfigError, check_params, read_params
+from resgrid.artifacts.files import write_atomically
+from resgrid.config.reading import PARAMS_FILE, ConfigError, read_params
+from resgrid.config.whole import check_params
 
 PRESETS = Path("presets")
 
@@ -75,12 +76,12 @@ def apply_preset(name: str, replace: bool, params: Path = PARAMS_FILE) -> None:
                         f"{params} holds edits, which PRESET={name} would overwrite; nothing was changed:",
                         *(f"  {edit}" for edit in found),
                         "To run with these edits, leave PRESET away. To put them aside as a .bak file:",
-                        f"  python -m pipeline.preset {name} --replace",
+                        f"  python -m resgrid.commands.preset {name} --replace",
                     ]
                 )
             )
         params.rename(_free_backup_name(params))
-    write_whole(params, source.read_bytes())
+    write_atomically(params, source.read_bytes())
 
 
 def _free_backup_name(params: Path) -> Path:

@@ -18,7 +18,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESGRID_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("RESGRID_DATA_SOURCE", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("resgrid.data.download._BACK_OFF", 0.0)
+    monkeypatch.setattr("resgrid.data.fetching.download._BACK_OFF", 0.0)
 
 
 @dataclass

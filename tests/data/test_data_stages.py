@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from resgrid.artifacts import PreparedPaths
-from tests.data.data_formats import contents
+from resgrid.artifacts.data_card import PreparedPaths
+from support.data_formats import contents
 
 ROOT = Path(__file__).parents[2]
 

@@ -69,4 +69,4 @@ def test_the_picture_is_a_function_of_what_it_shows() -> None:
     assert picture != draw(pixels=pixels // 2)
     assert picture != draw(maps=-maps)
     assert picture != draw(predicted="dog")
-    assert draw(pixels=np.full((2, 3, 8, 8), 128, dtype=np.uint8)) == picture  # grey in three channels
+    assert draw(pixels=np.full((2, 3, 8, 8), 128, dtype=np.uint8)) == picture  # gray in three channels

@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from resgrid.data.augment import DeviceImages
+from resgrid.data.reading.augment import DeviceImages
 from resgrid.evaluation.analyses import blocks_csv, first_of_classes, responses_csv
-from resgrid.evaluation.batches import Batches, evenly_spaced
 from resgrid.evaluation.figures import draw_blocks, draw_gradients, draw_responses
+from resgrid.evaluation.sampling import Batches, evenly_spaced
 from resgrid.models import build_network
 
 
 @pytest.fixture
 def images() -> DeviceImages:
-    """Ten images of 8×8 whose pixels are all of their number's brightness, labelled by that number."""
+    """Ten images of 8×8 whose pixels are all of their number's brightness, labeled by that number."""
     pixels = np.arange(10, dtype=np.uint8).repeat(64).reshape(10, 1, 8, 8)
     return DeviceImages(pixels, np.arange(10), np.zeros((1, 8, 8), dtype=np.float32), None)
 

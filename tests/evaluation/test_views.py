@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from image_folder import jpeg, picture
-from resgrid.artifacts import PreparedPaths, sha256_of_file, write_whole
-from resgrid.config import EvaluateConfig
-from resgrid.data.augment import DeviceImages
-from resgrid.data.file_images import FileImages
-from resgrid.data.pixels import five_crops, read_rgb, scaled
-from resgrid.data.store import ImageFiles, as_npy
+from resgrid.artifacts.data_card import PreparedPaths
+from resgrid.artifacts.files import sha256_of_file, write_atomically
+from resgrid.config.evaluate import EvaluateConfig
+from resgrid.data.reading.augment import DeviceImages
+from resgrid.data.reading.file_images import FileImages
+from resgrid.data.reading.pixels import five_crops, read_rgb, scaled
+from resgrid.data.reading.store import ImageFiles, as_npy
 from resgrid.evaluation.views import compute_logits, demand_global_pooling
 from resgrid.models import build_network
+from support.image_folder import jpeg, picture
 
 SIZES = ((40, 30), (30, 40), (40, 30))
 
@@ -28,12 +29,12 @@ def images(tmp_path: Path) -> FileImages:
     """Three pictures, two of them of one size."""
     names = [f"test/cat/{number}.jpg" for number in range(len(SIZES))]
     for seed, (name, size) in enumerate(zip(names, SIZES, strict=True)):
-        write_whole(tmp_path / name, jpeg(picture(*size, seed)))
+        write_atomically(tmp_path / name, jpeg(picture(*size, seed)))
     paths = PreparedPaths(tmp_path / "prepared")
     hashes = [list(bytes.fromhex(sha256_of_file(tmp_path / name))) for name in names]
-    write_whole(paths.image_files("test"), as_npy(np.array([name.encode() for name in names])))
-    write_whole(paths.image_hashes("test"), as_npy(np.array(hashes, dtype=np.uint8)))
-    write_whole(paths.labels("test"), as_npy(np.zeros(3, dtype=np.int64)))
+    write_atomically(paths.image_files("test"), as_npy(np.array([name.encode() for name in names])))
+    write_atomically(paths.image_hashes("test"), as_npy(np.array(hashes, dtype=np.uint8)))
+    write_atomically(paths.labels("test"), as_npy(np.zeros(3, dtype=np.int64)))
     return FileImages(ImageFiles(paths, "test", tmp_path), 28, 24, np.full((3, 1, 1), 0.5), None, np.eye(3), 0)
 
 

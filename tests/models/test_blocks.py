@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resgrid.cells import Activation, Norm, PlainOrResidual, Shortcut
 from resgrid.models import build_network
 from resgrid.models.blocks import ACTIVATIONS, BasicBlock, Bottleneck, ZeroPadShortcut, build_shortcut
-from resgrid.models.cifar import CifarNetwork
+from resgrid.models.families.cifar import CifarNetwork
+from resgrid.names import Activation, Norm, PlainOrResidual, Shortcut
 
 Formula = Callable[[BasicBlock, Tensor, Tensor], Tensor]
 

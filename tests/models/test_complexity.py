@@ -8,10 +8,10 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from resgrid.cells import parse_network
 from resgrid.complexity import PAPER_NUMBERS, PaperNumber, agreement, exercises, parse_image_size
 from resgrid.models import build_network
 from resgrid.models.complexity import count, count_network
+from resgrid.names import parse_network
 
 CIFAR = (3, 32, 32)
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from resgrid.cells import parse_network
 from resgrid.models import build_network, count_parameters
-from resgrid.models.inception import InceptionBlock
+from resgrid.models.families.inception import InceptionBlock
+from resgrid.names import parse_network
 
 SMALL = [
     "plain8",
@@ -144,7 +144,7 @@ def test_any_small_image_gives_one_logit_for_each_class(name: str) -> None:
 def test_a_plain_network_has_the_weights_of_its_option_a_twin(depth: int, modifiers: str) -> None:
     name = f"plain{depth}{modifiers}"
     twin = f"resnet{depth}-A{modifiers}"
-    assert parse_network(name).residual_twin == twin
+    assert parse_network(twin).plain_counterpart == name
     torch.manual_seed(0)
     ours = build_network(name).state_dict()
     torch.manual_seed(0)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from image_folder import CUT_OFF, make_image_folder
-from repository import Repository, copy_repository
+from support.image_folder import CUT_OFF, make_image_folder
+from support.repository import Repository, copy_repository
 
 TRAIN = ("python", "-m", "pipeline.train", "--network", "resnet8-A", "--seed", "0")
 SCORE_SPLIT = str(Path(__file__).parents[1] / "training" / "score_split.py")
@@ -101,7 +101,7 @@ def test_ended_with_workers_and_resumed_it_makes_the_bytes_of_an_undisturbed_run
     repository: Repository, finished: Repository, tmp_path: Path, end: signal.Signals
 ) -> None:
     whole = outs(repository)
-    repository.set_params(train={"workers": 2})
+    repository.set_params(machine={"workers": 2})
     process = start(repository, *TRAIN)
     wait_for_step(repository, 25, process)
     os.killpg(process.pid, end)
@@ -122,7 +122,7 @@ def test_a_changed_image_ends_the_training_with_its_name(
     copies = Path(shutil.copytree(finished.root.with_name("images"), tmp_path / "copies"))
     changed = copies / "train/cat/00.jpg"
     changed.write_bytes(changed.read_bytes() + b"\0")
-    repository.set_params(train={"workers": 1})
+    repository.set_params(machine={"workers": 1})
     done = repository.run(*TRAIN, check=False, RESGRID_IMAGES=str(copies))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -136,7 +136,8 @@ def test_two_ranks_with_workers_count_and_train_like_one(repository: Repository)
     losses: dict[int, list[float]] = {}
     for devices in (1, 2):
         repository.set_params(
-            train={"devices": devices, "workers": 1, "sync_batchnorm": True, "max_steps": 10, "val_every": 1},
+            machine={"workers": 1},
+            train={"devices": devices, "sync_batchnorm": True, "max_steps": 10, "val_every": 1},
             optimizer={"lr": 0.01},
         )
         repository.run("python", SCORE_SPLIT)

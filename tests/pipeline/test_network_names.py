@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from repository import Repository
+from support.repository import Repository
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from repository import Repository
+from support.repository import Repository
 
 TRAIN = ("python", "-m", "pipeline.train", "--network", "resnet8-A", "--seed", "0")
 OUTS = ("weights.safetensors", "selected.safetensors", "curve.csv", "gradients.csv", "metrics.json")
@@ -90,7 +90,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
 
 
 def test_a_terminated_training_saves_first(repository: Repository, whole: dict[str, bytes]) -> None:
-    repository.set_params(train={"checkpoint_every": 1000})
+    repository.set_params(machine={"checkpoint_every": 1000})
     process = start(repository, *TRAIN)
     while "step 10/40" not in log(repository).read_text():
         assert process.poll() is None, log(repository).read_text()
@@ -120,7 +120,8 @@ def test_certificate_random_kills_under_dvc_change_no_bit(repository: Repository
     """What `make certify` shows: DVC's own run, killed several times at random moments, against an undisturbed one."""
     repository.set_params(
         grid={"network": ["resnet8-A"]},
-        train={"max_steps": 120, "val_every": 20, "checkpoint_every": 7, "devices": devices},
+        train={"max_steps": 120, "val_every": 20, "devices": devices},
+        machine={"checkpoint_every": 7},
         schedule={"milestones": [60, 90]},
     )
     repository.run(*TRAIN, RESGRID_STATE=str(tmp_path / "state"), MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/other.db")

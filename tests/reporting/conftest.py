@@ -14,29 +14,27 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from resgrid.artifacts import (
+from resgrid.artifacts.cell_files import (
     BLOCKS_COLUMNS,
     CURVE_COLUMNS,
     GRADIENTS_COLUMNS,
-    PREPARED,
     RESPONSES_COLUMNS,
     CellPaths,
     Complexity,
-    DatasetCard,
-    PreparedPaths,
-    RunRecord,
-    StageRecord,
     TestMetrics,
     TrainMetrics,
-    record_path,
-    sha256_of_text,
 )
-from resgrid.cells import Cell, parse_network
-from resgrid.config import Config, read_params
+from resgrid.artifacts.data_card import PREPARED, DatasetCard, PreparedPaths
+from resgrid.artifacts.files import sha256_of_text
+from resgrid.artifacts.run_record import RunRecord, StageRecord, record_path
+from resgrid.cells import Cell
+from resgrid.config.reading import read_params
+from resgrid.config.whole import Config
+from resgrid.names import parse_network
 from resgrid.reporting.claims import judge
 from resgrid.reporting.ensembles import Ensemble, read_ensembles
 from resgrid.reporting.page import render_page, render_summary, write_report
-from resgrid.reporting.results import Results, read_results, summarise
+from resgrid.reporting.results import Results, read_results, summarize
 
 IMAGES = 400
 
@@ -87,7 +85,7 @@ class Study:
         return render_summary(self.config, self.card, results, judge(results, ensembles), ensembles)
 
     def summary(self) -> dict[str, Any]:
-        return summarise(self.config, self.card, self.results())
+        return summarize(self.config, self.card, self.results())
 
     def write_cell(self, cell: Cell, train_error: float, wrong: int) -> None:
         """The files that `train` and `evaluate` leave."""
@@ -202,9 +200,9 @@ def write_study(
 
 
 @pytest.fixture(scope="module")
-def analysed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     """A study with all analyses, for the tests of a module together: not to be changed."""
-    root = tmp_path_factory.mktemp("analysed")
+    root = tmp_path_factory.mktemp("analyzed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESGRID_STATE", str(root / "state"))
         yield write_study(root, analyses=True)
@@ -235,7 +233,6 @@ def make_config(outcomes: Outcomes, data: str, sections: dict[str, Any]) -> Conf
             "precision": "32",
             "devices": "auto",
             "threads": 1,
-            "checkpoint_every": 100,
         },
         "evaluate": {"batch_size": 500, "threads": 1},
         "report": {"ensembles": []},

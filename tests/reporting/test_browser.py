@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reporting.browser import CHROMIUM, start_browser
+from support.browser import CHROMIUM, start_browser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reporting.browser import Browser
+    from support.browser import Browser
     from tests.reporting.conftest import MakeStudy, Study
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is installed here")
@@ -31,9 +31,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def page(analysed: Study) -> Path:
-    path = analysed.root / "index.html"
-    path.write_text(analysed.page())
+def page(analyzed: Study) -> Path:
+    path = analyzed.root / "index.html"
+    path.write_text(analyzed.page())
     return path
 
 
@@ -76,7 +76,7 @@ def test_links_inside_the_page_lead_to_their_places(browser: Browser, page: Path
     assert 0 <= top < 150
 
 
-def test_a_choice_in_the_address_filters_networks_and_seeds(browser: Browser, analysed: Study, page: Path) -> None:
+def test_a_choice_in_the_address_filters_networks_and_seeds(browser: Browser, analyzed: Study, page: Path) -> None:
     browser.open(page, "fig-6?networks=plain20&seeds=1")
     assert browser.evaluate(SHOWN_LINES) == ["plain20", "plain20"]  # training and validation
     assert browser.evaluate("document.getElementById('filter-says').textContent") == "1 of 4 networks and seed 1"
@@ -92,7 +92,7 @@ def test_a_choice_in_the_address_filters_networks_and_seeds(browser: Browser, an
           return {d: line.getAttribute("d"), ...line.closest(".plot").dataset};
         })()"""
     )
-    curve = analysed.results().cells[3].curve
+    curve = analyzed.results().cells[3].curve
     top = float(drawn["y"].split()[1])
     ends = re.findall(r"[ML]([\d.-]+) ([\d.-]+)", drawn["d"])
     assert len(ends) == len(curve)
@@ -122,7 +122,7 @@ def test_the_filter_works_with_the_keyboard_and_is_kept_in_the_address(browser: 
     assert browser.complaints == []
 
 
-def test_the_pointer_tells_the_values_of_the_files(browser: Browser, analysed: Study, page: Path) -> None:
+def test_the_pointer_tells_the_values_of_the_files(browser: Browser, analyzed: Study, page: Path) -> None:
     browser.open(page, "fig-6?networks=plain20")
     place = browser.evaluate(
         """(() => {
@@ -132,7 +132,7 @@ def test_the_pointer_tells_the_values_of_the_files(browser: Browser, analysed: S
     )
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", **place)
     told = tip(browser)
-    rows = [cell.curve.set_index("step").loc[280] for cell in analysed.results().cells[2:4]]
+    rows = [cell.curve.set_index("step").loc[280] for cell in analyzed.results().cells[2:4]]
     train, val = ((rows[0][column] + rows[1][column]) / 2 for column in ("train/error", "val/error"))
     assert told.startswith("step 280")
     assert [float(text) for text in re.findall(r"plain20: training ([\d.]+)", told)] == [
@@ -143,12 +143,12 @@ def test_the_pointer_tells_the_values_of_the_files(browser: Browser, analysed: S
     assert browser.evaluate("document.getElementById('tip').hidden") is True
 
 
-def test_the_arrow_keys_tell_the_values_of_a_chart(browser: Browser, analysed: Study, page: Path) -> None:
+def test_the_arrow_keys_tell_the_values_of_a_chart(browser: Browser, analyzed: Study, page: Path) -> None:
     browser.open(page, "fig-7?networks=resnet8-A")
     browser.evaluate("document.querySelector('#responses .panel').focus()")
     press(browser, "ArrowRight", "ArrowRight")
     press(browser, "ArrowRight", "ArrowRight")
-    found = analysed.results().networks[2].analysis("responses")
+    found = analyzed.results().networks[2].analysis("responses")
     assert found is not None
     assert tip(browser) == f"layer 2resnet8-A: {found.table['std'][1]:.2f}"
     press(browser, "Escape", "Escape")

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reporting.synthetic import Maker, Truth
-from resgrid.artifacts import CURVE_COLUMNS
-from resgrid.cells import parse_network
+from resgrid.artifacts.cell_files import CURVE_COLUMNS
+from resgrid.names import parse_network
 from resgrid.reporting.claims import EQUIVALENCE_MARGIN, judge, steps_to
+from resgrid.reporting.formatting import points
 from resgrid.reporting.results import NetworkResult, Results
 from resgrid.reporting.statistics import seeds_needed
 from resgrid.reporting.verdicts import Verdict
-from resgrid.reporting.words import points
+from support.synthetic import Maker, Truth
 
 # As in the paper: plain networks degrade, residual ones gain, C beats B beats A by little.
 PAPER = {

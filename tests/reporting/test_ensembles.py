@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from resgrid.cells import grid
-from resgrid.config import EnsembleConfig
+from resgrid.config.report import EnsembleConfig
 from resgrid.reporting.results import ResultsError
 
 if TYPE_CHECKING:

@@ -16,14 +16,16 @@ import pandas as pd
 import pytest
 
 from pipeline import report
-from resgrid.artifacts import REPORTS, PreparedPaths, RunRecord
+from resgrid.artifacts.data_card import PreparedPaths
+from resgrid.artifacts.files import REPORTS
+from resgrid.artifacts.run_record import RunRecord
 from resgrid.cells import Cell
-from resgrid.config import PARAMS_FILE
-from resgrid.reporting.charts import PLOT_HEIGHT, PLOT_WIDTH, Panel, linear_axis, log_axis
-from resgrid.reporting.looks import looks_of
+from resgrid.config.reading import PARAMS_FILE
+from resgrid.reporting.charts import blocks, layer_responses
 from resgrid.reporting.page import duration, most_confused, run_address
-from resgrid.reporting.panels import blocks, layer_responses
 from resgrid.reporting.results import NetworkResult
+from resgrid.reporting.style import looks_of
+from resgrid.reporting.svg import PLOT_HEIGHT, PLOT_WIDTH, Panel, linear_axis, log_axis
 
 if TYPE_CHECKING:
     from tests.reporting.conftest import MakeStudy
@@ -193,12 +195,12 @@ def test_a_network_of_which_one_seed_was_analysed_is_shown_with_it(make_study: M
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "plain_twin"),
+    ("name", "kind", "plain_counterpart"),
     [("plain20", "plain", None), ("resnet8-A", "resnet-A", "plain8"), ("resnet110-C", "resnet-C", "plain110")],
 )
-def test_a_kind_is_a_name_without_its_depth(name: str, kind: str, plain_twin: str | None) -> None:
+def test_a_kind_is_a_name_without_its_depth(name: str, kind: str, plain_counterpart: str | None) -> None:
     network = NetworkResult(name, ())
-    assert (network.kind, network.plain_twin) == (kind, plain_twin)
+    assert (network.kind, network.plain_counterpart) == (kind, plain_counterpart)
 
 
 def test_links_inside_the_page_lead_somewhere(make_study: MakeStudy) -> None:
@@ -301,7 +303,7 @@ def test_without_top5_errors_no_column_is_for_them(make_study: MakeStudy) -> Non
     assert "table-4" not in study.page()
 
 
-def labelled(text: str) -> dict[str, tuple[float, float, str]]:
+def labeled(text: str) -> dict[str, tuple[float, float, str]]:
     panel = Panel("", linear_axis("", 0, 100), linear_axis("", 0, 100), "")
     for point in text.split():
         name, x, y = point.split(",")
@@ -312,10 +314,10 @@ def labelled(text: str) -> dict[str, tuple[float, float, str]]:
 
 def test_words_in_a_chart_stand_beside_each_other() -> None:
     x, y = PLOT_WIDTH / 2, PLOT_HEIGHT / 2
-    alone = labelled("middle,50,50 right,99,50")
+    alone = labeled("middle,50,50 right,99,50")
     assert alone == {"middle": (x + 6, y - 5, "start"), "right": (round(0.99 * PLOT_WIDTH - 6, 1), y - 5, "end")}
     # Two to the right of the point would run over each other, and so would one of them to its left over the first.
-    close = labelled("densenet100-bc,50,50 inception-cifar,60,49")
+    close = labeled("densenet100-bc,50,50 inception-cifar,60,49")
     assert close["densenet100-bc"] == (x + 6, y - 5, "start")
     assert close["inception-cifar"] == (round(0.6 * PLOT_WIDTH - 6, 1), round(0.51 * PLOT_HEIGHT + 13, 1), "end")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scipy import stats
 
-from resgrid.config import Config, load_config
+from resgrid.config.whole import Config, load_config
 from resgrid.reporting.published import (
     REPRODUCTIONS,
     TABLE_2,

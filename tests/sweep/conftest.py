@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from swept_repository import SweptRepository, make_swept_repository
+from support.swept_repository import SweptRepository, make_swept_repository
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from repository import Repository
-from swept_repository import CAN_MOUNT, SweptRepository, make_swept_repository, wait_until
+from support.repository import Repository
+from support.swept_repository import CAN_MOUNT, SweptRepository, make_swept_repository, wait_until
 
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
 BIN = Path(sys.executable).parent
@@ -170,7 +170,8 @@ def test_a_trial_of_a_search_goes_on_with_the_checkpoints_that_came_from_a_node_
     repository.set_params(
         grid={"network": ["plain8"], "seed": [1]},
         schedule={"milestones": []},
-        train={"max_steps": 900, "val_every": 300, "checkpoint_every": 10},
+        train={"max_steps": 900, "val_every": 300},
+        machine={"checkpoint_every": 10},
         search={
             "network": "plain8",
             "seed": 1,
@@ -187,7 +188,12 @@ def test_a_trial_of_a_search_goes_on_with_the_checkpoints_that_came_from_a_node_
     with ThreadPoolExecutor() as pool:
         search = pool.submit(
             lambda: repository.run(
-                "python", "-m", "pipeline.search", check=True, **ENVIRONMENT, MLFLOW_TRACKING_URI=tracking_server
+                "python",
+                "-m",
+                "resgrid.commands.search",
+                check=True,
+                **ENVIRONMENT,
+                MLFLOW_TRACKING_URI=tracking_server,
             )
         )
         seals = "*/trials/trial-000/checkpoints/*/*.seal.json"

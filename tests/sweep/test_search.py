@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from repository import Repository
+from support.repository import Repository
 
-SEARCH = ("python", "-m", "pipeline.search")
+SEARCH = ("python", "-m", "resgrid.commands.search")
 # The present rate, 0.1, comes first; with this one nothing is learnt.
 USELESS = 1e-6
 
@@ -26,7 +26,8 @@ def searched(repository: Repository) -> Repository:
     repository.set_params(
         grid={"network": ["plain8"], "seed": [1]},
         schedule={"milestones": [112, 336]},
-        train={"max_steps": 448, "val_every": 28, "checkpoint_every": 7},
+        train={"max_steps": 448, "val_every": 28},
+        machine={"checkpoint_every": 7},
         search={
             "network": "plain8",
             "seed": 1,
@@ -61,7 +62,7 @@ def processes(repository: Repository) -> list[psutil.Process]:
 
 
 def wait_for_end(repository: Repository) -> None:
-    """A keeper takes a moment to end."""
+    """A supervisor takes a moment to end."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and processes(repository):
         time.sleep(0.1)

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from resgrid.config import AshaConfig, ConfigError, check_params, load_config, read_params
+from resgrid.config.reading import ConfigError, read_params
+from resgrid.config.search import AshaConfig
+from resgrid.config.whole import check_params, load_config
 from resgrid.presets import preset_path
 from resgrid.sweep.search import experiment_line
 from resgrid.sweep.space import Point, Space
@@ -229,7 +231,7 @@ def test_the_journal_brings_trials_back_and_drops_a_line_that_was_cut_off(tmp_pa
 def test_asha_remembers_the_trials_before_an_interruption() -> None:
     from ray.tune.experiment import Trial as TuneTrial
 
-    from resgrid.sweep.tuner import make_scheduler
+    from resgrid.sweep.run_trials import make_scheduler
 
     past = {"trial-000": [(28, 40.0), (56, 20.0)], "trial-001": [(28, 60.0)], "trial-002": [(28, 99.0)]}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from swept_repository import CAN_MOUNT, SweptRepository, make_swept_repository, wait_until
+from support.swept_repository import CAN_MOUNT, SweptRepository, make_swept_repository, wait_until
 
 CELLS = ["plain8-0", "plain8-1", "resnet8-A-0", "resnet8-A-1"]
 
@@ -227,7 +227,7 @@ def test_a_full_disk_loses_nothing(swept: SweptRepository) -> None:
     held = swept.root / ".dvc/held"
     mount = f'cp -r {cache} {held} && mount -t tmpfs -o size=150k none {cache} && cp -r {held}/. {cache} && exec "$@"'
     namespace = ["unshare", "--mount", "--map-root-user", "sh", "-c", mount, "sh"]
-    full = swept.run(*namespace, "python", "-m", "pipeline.sweep", check=False)
+    full = swept.run(*namespace, "python", "-m", "resgrid.commands.sweep", check=False)
     assert full.returncode == 1, full.stderr
     assert "failed: plain8-0: train@plain8-0 ran, but can't be recorded" in full.stderr
     assert "No space left on device" in full.stderr

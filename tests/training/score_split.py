@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from resgrid.artifacts import DatasetCard, PreparedPaths
+from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.cells import Cell
-from resgrid.config import load_config
+from resgrid.config.whole import load_config
 from resgrid.training.fit import Training
 
 if __name__ == "__main__":
     card = DatasetCard.read(PreparedPaths().card)
-    training = Training(Cell("resnet8-A", 0), load_config(), card, fingerprint="0" * 64)
+    config = load_config()
+    training = Training(Cell("resnet8-A", 0), config, config.machine, card, fingerprint="0" * 64)
     score = training.score("train")
     training.run.finish()
     if training.trainer.is_global_zero:

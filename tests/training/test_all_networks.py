@@ -9,14 +9,16 @@ import pytorch_lightning as pl
 import safetensors.torch
 import torch
 
-from resgrid.artifacts import DatasetCard
-from resgrid.cells import Cell, parse_network
-from resgrid.config import EvaluateConfig, OptimizerConfig, ScheduleConfig
-from resgrid.data.augment import DeviceImages
-from resgrid.data.batches import BatchPlan, EvaluationLoader, TrainLoader
+from resgrid.artifacts.data_card import DatasetCard
+from resgrid.cells import Cell
+from resgrid.config.evaluate import EvaluateConfig
+from resgrid.config.train import OptimizerConfig, ScheduleConfig
+from resgrid.data.reading.augment import DeviceImages
+from resgrid.data.reading.batches import BatchPlan, EvaluationLoader, TrainLoader
 from resgrid.evaluation.evaluate import load_network
 from resgrid.evaluation.views import compute_logits
 from resgrid.models import build_network
+from resgrid.names import parse_network
 from resgrid.training.curve import snapshot
 from resgrid.training.module import Classifier
 from resgrid.training.resume import Checkpoints, SaveForResuming

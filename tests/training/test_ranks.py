@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from repository import ROOT, Repository
-from resgrid.config import load_config
+from resgrid.config.whole import load_config
 from resgrid.training.fit import check_launch
+from support.repository import ROOT, Repository
 
 SCORE_SPLIT = str(Path(__file__).with_name("score_split.py"))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from resgrid.config import OptimizerConfig, PlateauConfig, ScheduleConfig, WarmupConfig
+from resgrid.config.train import OptimizerConfig, PlateauConfig, ScheduleConfig, WarmupConfig
 from resgrid.training.schedule import LearningRate
 
 SGD = OptimizerConfig(lr=0.1, momentum=0.9, weight_decay=1e-4)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from resgrid.artifacts import BLOCKS_COLUMNS, RESPONSES_COLUMNS, csv_bytes
-from resgrid.data.augment import DeviceImages
-from resgrid.data.file_images import FileImages
+from resgrid.artifacts.cell_files import BLOCKS_COLUMNS, RESPONSES_COLUMNS
+from resgrid.artifacts.files import csv_bytes
+from resgrid.data.reading.augment import DeviceImages
+from resgrid.data.reading.file_images import FileImages
 from resgrid.evaluation.activation_maps import class_activation_maps
-from resgrid.evaluation.batches import Batches, evenly_spaced
 from resgrid.evaluation.blocks import find_blocks
 from resgrid.evaluation.figures import draw_activation_maps
 from resgrid.evaluation.lesion import lesion_errors
 from resgrid.evaluation.responses import layer_responses, residual_ratios
+from resgrid.evaluation.sampling import Batches, evenly_spaced
 from resgrid.terminal import console
 
 # Classes in the figure of class activation maps; where there are more, as many of them, evenly spaced.

@@ -13,25 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resgrid.artifacts import (
-    CellPaths,
-    Complexity,
-    DatasetCard,
-    PreparedPaths,
-    RunRecord,
-    StageRecord,
-    TestMetrics,
-    TrainMetrics,
-    csv_bytes,
-    record_path,
-    write_whole,
-)
+from resgrid.artifacts.cell_files import CellPaths, Complexity, TestMetrics, TrainMetrics
+from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
+from resgrid.artifacts.files import csv_bytes, write_atomically
+from resgrid.artifacts.run_record import RunRecord, StageRecord, record_path
 from resgrid.cells import Cell
-from resgrid.config import AugmentConfig, EvaluateConfig
-from resgrid.data.augment import load_images
+from resgrid.config.augment import AugmentConfig
+from resgrid.config.evaluate import EvaluateConfig
+from resgrid.data.reading.augment import load_images
 from resgrid.evaluation.analyses import activation_maps_png, blocks_csv, responses_csv
-from resgrid.evaluation.batches import Batches
 from resgrid.evaluation.figures import draw_blocks, draw_confusion, draw_curve, draw_gradients, draw_responses
+from resgrid.evaluation.sampling import Batches
 from resgrid.evaluation.views import compute_logits
 from resgrid.hardware import compute_deterministically, describe_hardware
 from resgrid.models import build_network
@@ -44,11 +36,14 @@ from resgrid.tracking.lineage import current_commit, host_name, versions
 TOP5_CLASSES = 100
 
 
-def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) -> None:
+def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig, workers: int) -> None:
     """Test a cell's final weights, and its validation-selected ones, look into the final network, and write the
     results under `runs/<cell>`.
 
     Always computed in fp32 on one device.
+
+    Args:
+        workers: processes that decode image files.
 
     Raises:
         OSError: the cell's files or the prepared data are missing, or an out can't be written.
@@ -61,8 +56,8 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths, prepared = CellPaths(cell), PreparedPaths()
     card, trained = DatasetCard.read(prepared.card), TrainMetrics.read(paths.metrics)
-    test = load_images(prepared, "test", augment.normalize, card, config.workers).to(device)
-    train = load_images(prepared, "train", augment.normalize, card, config.workers).to(device)
+    test = load_images(prepared, "test", augment.normalize, card, workers).to(device)
+    train = load_images(prepared, "train", augment.normalize, card, workers).to(device)
     train_sample = Batches(train, config.batch_size, config.response_images)
     lesion_sample = Batches(test, config.batch_size, config.lesion_images)
 
@@ -71,11 +66,11 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig) ->
     selected_logits = compute_logits(load_network(cell, paths.selected, card, device), test, config)
     labels = test.labels.cpu()
     metrics = measure(logits, selected_logits, labels, card.classes)
-    write_whole(paths.logits, _npy(logits))
-    write_whole(paths.confusion, confusion_csv(logits, labels, card.classes))
-    write_whole(paths.responses, responses_csv(network, train_sample))
-    write_whole(paths.blocks, blocks_csv(network, train_sample, lesion_sample))
-    write_whole(paths.activation_maps, activation_maps_png(network, test, card.classes, cell.name))
+    write_atomically(paths.logits, _npy(logits))
+    write_atomically(paths.confusion, confusion_csv(logits, labels, card.classes))
+    write_atomically(paths.responses, responses_csv(network, train_sample))
+    write_atomically(paths.blocks, blocks_csv(network, train_sample, lesion_sample))
+    write_atomically(paths.activation_maps, activation_maps_png(network, test, card.classes, cell.name))
     metrics.write(paths.evaluation)
     complexity = count_network(cell.network, card.shape, len(card.classes))
     Complexity.model_validate(complexity.totals()).write(paths.complexity)

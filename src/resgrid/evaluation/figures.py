@@ -40,8 +40,8 @@ def draw_confusion(confusion: Path) -> bytes:
         axes.set_yticks(range(len(classes)), classes)
         for row, column in np.argwhere(shares >= 0.5):
             share = shares[row, column]
-            colour = "white" if share > 50 else "black"
-            axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=8, color=colour)
+            color = "white" if share > 50 else "black"
+            axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=8, color=color)
     return _png(figure)
 
 
@@ -52,8 +52,8 @@ def draw_gradients(gradients: Path) -> bytes | None:
         return None
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
-    for colour, (step, layers) in zip(("#9ecae1", "#4292c6", "#08306b"), rows.groupby("step"), strict=False):
-        style = {"color": colour, "marker": "o", "markersize": 3, "label": f"step {step}"}
+    for color, (step, layers) in zip(("#9ecae1", "#4292c6", "#08306b"), rows.groupby("step"), strict=False):
+        style = {"color": color, "marker": "o", "markersize": 3, "label": f"step {step}"}
         upper.plot(layers["index"], layers["gradient_norm"], **style)
         lower.plot(layers["index"], layers["update_ratio"], **style)
     upper.set(yscale="log", ylabel="norm of the gradient", title=f"{gradients.parent.name}: gradient flow")

@@ -14,11 +14,11 @@ from torch.utils.hooks import RemovableHandle
 
 from resgrid.evaluation.blocks import Block
 from resgrid.evaluation.hooks import on_output
-from resgrid.evaluation.responses import LabelledBatches
+from resgrid.evaluation.responses import LabeledBatches
 from resgrid.models.blocks import ZeroPadShortcut
 
 
-def lesion_errors(network: nn.Module, blocks: Sequence[Block], batches: LabelledBatches) -> tuple[float, list[float]]:
+def lesion_errors(network: nn.Module, blocks: Sequence[Block], batches: LabeledBatches) -> tuple[float, list[float]]:
     """The error in percent of the intact network, and with each block dropped in turn.
 
     Of a residual block the shortcut stays and F(x) becomes zero. A plain block becomes the identity; where its

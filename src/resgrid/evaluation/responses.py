@@ -14,10 +14,10 @@ from resgrid.evaluation.hooks import Seen, on_input, on_output
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)  # pyright: ignore[reportPrivateUsage]
 
-LabelledBatches = Iterable[tuple[Tensor, Tensor]]
+LabeledBatches = Iterable[tuple[Tensor, Tensor]]
 
 
-def layer_responses(network: nn.Module, batches: LabelledBatches) -> dict[str, float]:
+def layer_responses(network: nn.Module, batches: LabeledBatches) -> dict[str, float]:
     """The standard deviation of each 3×3 convolution's response over all images, positions and channels.
 
     The response is the output "after BN and before other nonlinearity (ReLU/addition)" (Fig. 7): that of the norm
@@ -92,7 +92,7 @@ class Moments:
         return (float(self._squares) / self._count) ** 0.5
 
 
-def residual_ratios(network: nn.Module, blocks: Sequence[Block], batches: LabelledBatches) -> list[float | None]:
+def residual_ratios(network: nn.Module, blocks: Sequence[Block], batches: LabeledBatches) -> list[float | None]:
     """‖F(x)‖ / ‖shortcut(x)‖ of each block, averaged over images; None for a plain block.
 
     The norms are Euclidean, over all channels and positions of an image. An image whose shortcut is zero everywhere

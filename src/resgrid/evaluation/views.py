@@ -9,9 +9,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from resgrid.config import EvaluateConfig
-from resgrid.data.augment import DeviceImages
-from resgrid.data.file_images import FileImages, Views
+from resgrid.config.evaluate import EvaluateConfig
+from resgrid.data.reading.augment import DeviceImages
+from resgrid.data.reading.file_images import FileImages, Views
 
 
 def compute_logits(network: nn.Module, images: DeviceImages | FileImages, config: EvaluateConfig) -> Tensor:
@@ -81,7 +81,7 @@ def _averaged(network: nn.Module, images: FileImages, batches: Iterator[list[Vie
     for batch in batches:
         for indices, pixels in batch:
             for view in (pixels, pixels.flip(2)):
-                probabilities = network(images.normalised(view)).double().softmax(dim=1).cpu()
+                probabilities = network(images.normalized(view)).double().softmax(dim=1).cpu()
                 if sums is None:
                     sums = torch.zeros(len(images), probabilities.shape[1], dtype=torch.float64)
                 sums.index_add_(0, indices, probabilities)

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resgrid.cells import Activation, Norm, PlainOrResidual, Shortcut
+from resgrid.names import Activation, Norm, PlainOrResidual, Shortcut
 
 BOTTLENECK_EXPANSION = 4
 
@@ -40,12 +40,12 @@ def convolution(in_channels: int, out_channels: int, size: int, stride: int = 1,
     return nn.Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=bias)
 
 
-def normalisation(channels: int, norm: Norm) -> nn.Module:
+def normalization(channels: int, norm: Norm) -> nn.Module:
     """Batch norm, or nothing in a network without it."""
     return nn.Identity() if norm == "nonorm" else nn.BatchNorm2d(channels)
 
 
-def normalise_and_activate(x: Tensor, batch_norm: nn.Module, network: PlainOrResidual) -> Tensor:
+def normalize_and_activate(x: Tensor, batch_norm: nn.Module, network: PlainOrResidual) -> Tensor:
     """What follows a convolution inside a network, in the network's order; the shape stays."""
     activate = ACTIVATIONS[network.activation]
     return batch_norm(activate(x)) if network.norm == "latenorm" else activate(batch_norm(x))
@@ -133,7 +133,7 @@ class Block(nn.Module):
         *inner, (last_conv, last_norm) = self.layers
         y = x
         for conv, norm in inner:
-            y = normalise_and_activate(conv(y), norm, network)
+            y = normalize_and_activate(conv(y), norm, network)
         y = last_conv(y)
         if network.norm == "latenorm":
             return self._add_shortcut(last_norm(activate(y)), x)
@@ -143,10 +143,10 @@ class Block(nn.Module):
 
     def _forward_preactivated(self, x: Tensor) -> Tensor:
         (first_conv, first_norm), *others = self.layers
-        activated = normalise_and_activate(x, first_norm, self.network)
+        activated = normalize_and_activate(x, first_norm, self.network)
         y = first_conv(activated)
         for conv, norm in others:
-            y = conv(normalise_and_activate(y, norm, self.network))
+            y = conv(normalize_and_activate(y, norm, self.network))
         return self._add_shortcut(y, activated if self.opens_stage else x)
 
     def _add_shortcut(self, y: Tensor, x: Tensor) -> Tensor:
@@ -160,9 +160,9 @@ class BasicBlock(Block):
     def _build_layers(self, in_channels: int, out_channels: int, stride: int, network: PlainOrResidual) -> None:
         preact, bias = network.norm == "preact", network.norm == "nonorm"
         self.conv1 = convolution(in_channels, out_channels, 3, stride, bias=bias)
-        self.bn1 = normalisation(in_channels if preact else out_channels, network.norm)
+        self.bn1 = normalization(in_channels if preact else out_channels, network.norm)
         self.conv2 = convolution(out_channels, out_channels, 3, bias=bias)
-        self.bn2 = normalisation(out_channels, network.norm)
+        self.bn2 = normalization(out_channels, network.norm)
 
     @property
     def layers(self) -> list[tuple[nn.Conv2d, nn.Module]]:
@@ -180,11 +180,11 @@ class Bottleneck(Block):
         width = out_channels // BOTTLENECK_EXPANSION
         strides = (stride, 1) if network.stride_in == "1x1" else (1, stride)
         self.conv1 = convolution(in_channels, width, 1, strides[0], bias=bias)
-        self.bn1 = normalisation(in_channels if preact else width, network.norm)
+        self.bn1 = normalization(in_channels if preact else width, network.norm)
         self.conv2 = convolution(width, width, 3, strides[1], bias=bias)
-        self.bn2 = normalisation(width, network.norm)
+        self.bn2 = normalization(width, network.norm)
         self.conv3 = convolution(width, out_channels, 1, bias=bias)
-        self.bn3 = normalisation(width if preact else out_channels, network.norm)
+        self.bn3 = normalization(width if preact else out_channels, network.norm)
 
     @property
     def layers(self) -> list[tuple[nn.Conv2d, nn.Module]]:

@@ -7,14 +7,14 @@ from functools import partial
 
 from torch import nn
 
-from resgrid.cells import DenseNetwork, PlainOrResidual, TorchvisionNetwork, parse_network
-from resgrid.models.alexnet import AlexNet
-from resgrid.models.cifar import CifarNetwork
-from resgrid.models.densenet import CifarDenseNet
-from resgrid.models.imagenet import ImagenetNetwork
-from resgrid.models.inception import CifarGoogLeNet, SmallInception
-from resgrid.models.reference import build_torchvision
-from resgrid.models.vgg import CONVOLUTIONS, CifarVgg
+from resgrid.models.families.alexnet import AlexNet
+from resgrid.models.families.cifar import CifarNetwork
+from resgrid.models.families.densenet import CifarDenseNet
+from resgrid.models.families.imagenet import ImagenetNetwork
+from resgrid.models.families.inception import CifarGoogLeNet, SmallInception
+from resgrid.models.families.torchvision_networks import build_torchvision
+from resgrid.models.families.vgg import CONVOLUTIONS, CifarVgg
+from resgrid.names import DenseNetwork, PlainOrResidual, TorchvisionNetwork, parse_network
 
 # Networks of one fixed form: from the numbers of classes and channels to the network.
 _FIXED: dict[str, Callable[[int, int], nn.Module]] = {
@@ -26,7 +26,7 @@ _FIXED: dict[str, Callable[[int, int], nn.Module]] = {
 
 
 def build_network(name: str, num_classes: int = 10, in_channels: int = 3) -> nn.Module:
-    """Build the network that `name` says, freshly initialised from torch's global random state.
+    """Build the network that `name` says, freshly initialized from torch's global random state.
 
     Args:
         name: such as `plain20`, `resnet50-imagenet-B` or `torchvision-vgg16_bn`; `docs/networks.md` has the grammar.
@@ -34,7 +34,7 @@ def build_network(name: str, num_classes: int = 10, in_channels: int = 3) -> nn.
         in_channels: of the images.
 
     Returns:
-        A module from images (N, in_channels, H, W), normalised, to logits (N, num_classes).
+        A module from images (N, in_channels, H, W), normalized, to logits (N, num_classes).
 
     Raises:
         ValueError: the name means no network, torchvision has none of that name, or a size is not positive.

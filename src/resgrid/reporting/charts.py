@@ -1,376 +1,363 @@
-"""The page's charts: panels of SVG in the page itself, with real text, in the page's colours, light or dark.
-
-A panel is as wide as a telephone, so panels stand side by side on a screen and below each other on a telephone, with
-letters of one size. The page's script finds in the elements what it needs to filter them and to tell their values: the
-plot's scales (`data-x`, `data-y`: low, high, `log` or `linear`), and at each line its network and its values.
-"""
+"""Which charts the page has: the paper's Figs. 1, 6 and 7, errors by depth and cost, gradients, blocks, confusions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from resgrid.reporting.looks import Look
+from resgrid.reporting.provenance import folded, measure_source, source
+from resgrid.reporting.results import Analysis, AnalysisName, Measure, NetworkResult, Results
+from resgrid.reporting.style import Look, kind_title
+from resgrid.reporting.svg import Axis, Panel, heat_map, linear_axis, log_axis, place_axis
 
-WIDTH, HEIGHT = 400, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 10, 28, 40
-PLOT_WIDTH, PLOT_HEIGHT = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
-_LETTER_WIDTH, _LINE_HEIGHT = 6.0, 11.0  # of labels
-_MARKERS = {
-    "o": "M-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0 -7.2 0Z",
-    "s": "M-3.3 -3.3H3.3V3.3H-3.3Z",
-    "^": "M0 -4.2L4 3H-4Z",
-    "v": "M0 4.2L4 -3H-4Z",
-    "D": "M0 -4.4L4.4 0L0 4.4L-4.4 0Z",
-    "P": "M-1.4 -4H1.4V-1.4H4V1.4H1.4V4H-1.4V1.4H-4V-1.4H-1.4Z",
-    "X": "M-4 -2L-2 -4L0 -2L2 -4L4 -2L2 0L4 2L2 4L0 2L-2 4L-4 2L-2 0Z",
-}
+Looks = Mapping[str, Look]
+
+_ERROR = "error (%)"
+_ALL = 100  # percent
+_ASIDE = 0.13  # of the distance between two depths: twins stand beside each other, seeds beside their mean
+BANDED_AT_MOST = 5  # more would cover each other
+_LABELLED_AT_MOST = 10
+_SHOWN_PERCENT = 0.5
+_DWARFED = 10  # times the median
+_CURVES = {"train/error": "training", "val/error": "validation"}
+_MOMENTS = ("at the start", "half way", "at the end")
 
 
 @dataclass(frozen=True)
-class Axis:
-    """One axis: what it says, its ends, and where it has ticks.
+class Panels:
+    """Charts that belong together, and the networks that they show."""
 
-    Attributes:
-        log: decades are evenly spaced; the ends are above zero.
-    """
-
-    label: str
-    low: float
-    high: float
-    ticks: tuple[tuple[float, str], ...]
-    log: bool = False
-
-    def place(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Shares of the axis's length, 0 at its low end."""
-        values = np.asarray(values, dtype=float)
-        if self.log:
-            return np.log(np.maximum(values, self.low * 1e-3) / self.low) / math.log(self.high / self.low)
-        return (values - self.low) / (self.high - self.low)
+    panels: tuple[Panel, ...]
+    networks: tuple[NetworkResult, ...]
 
 
-def linear_axis(label: str, low: float, high: float, whole: bool = False) -> Axis:
-    """An axis with round ticks; `whole` for counts."""
-    if high <= low:
-        high = low + 1
-    rough = (high - low) / 5
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
-    if whole:
-        step = max(1, round(step))
-    first = math.ceil(low / step - 1e-9)
-    ticks = tuple((index * step, in_short(index * step)) for index in range(first, math.floor(high / step + 1e-9) + 1))
-    return Axis(label, low, high, ticks)
-
-
-def log_axis(label: str, low: float, high: float) -> Axis:
-    """A logarithmic axis around these values, with ticks at 1, 2, 5 of each decade; more of them within one decade, and
-    the decades alone where there are many."""
-    low, high = low / 1.25, high * 1.25
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    span = math.log10(high / low)
-    factors = (1, 2, 3, 5, 7) if span < 1 else (1, 2, 5) if span < 2.2 else (1,)
-    every = max(1, len(decades) // 7) if factors == (1,) else 1
-    marks = [factor * 10.0**decade for decade in decades if decade % every == 0 for factor in factors]
-    ticks = tuple((mark, in_short(mark)) for mark in marks if low <= mark <= high)
-    return Axis(label, low, high, ticks, log=True)
-
-
-def place_axis(label: str, names: Sequence[str]) -> Axis:
-    """An axis of evenly spaced names, the first at 0."""
-    return Axis(label, -0.5, len(names) - 0.5, tuple((index, name) for index, name in enumerate(names)))
-
-
-def in_short(value: float) -> str:
-    """Such as: 0, 0.5, 60, 16k, 2.8G, 1e-05."""
-    size = abs(value)
-    for bound, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if size >= bound:
-            return f"{value / {'G': 1e9, 'M': 1e6, 'k': 1e3}[letter]:g}{letter}"
-    return f"{value:.0e}".replace("e-0", "e-") if 0 < size < 1e-3 else f"{value:g}"
-
-
-class _Words(NamedTuple):
-    """A label and its place in the plot, in pixels; its width is an estimate, as nobody knows the reader's font."""
-
-    x: float
-    baseline: float
-    text: str
-    anchor: str
-
-    @property
-    def span(self) -> tuple[float, float]:
-        width = _LETTER_WIDTH * len(self.text)
-        return (self.x, self.x + width) if self.anchor == "start" else (self.x - width, self.x)
-
-    @property
-    def is_inside(self) -> bool:
-        left, right = self.span
-        return left >= 0 and right <= PLOT_WIDTH and _LINE_HEIGHT <= self.baseline <= PLOT_HEIGHT
-
-    def meets(self, other: _Words) -> bool:
-        left, right = self.span
-        begin, end = other.span
-        return left < end and begin < right and abs(self.baseline - other.baseline) < _LINE_HEIGHT
-
-
-class Panel:
-    """One chart: a title, two axes, and what is drawn between them.
+def curves_by_error(results: Results, looks: Looks, milestones: Sequence[int], top: int) -> Panels:
+    """Training and validation error against step, all networks together (the paper's Fig. 1).
 
     Args:
-        alt: what the chart shows, for those who don't see it.
+        milestones: steps at which the learning rate drops.
+        top: the end of the error axis, of `top_of_curves`.
     """
+    x, y = _step_axis(results), linear_axis(_ERROR, 0, top)
+    panels: list[Panel] = []
+    for column, words in _CURVES.items():
+        panel = Panel(f"{words.capitalize()} error", x, y, _curves_alt(f"{words} error", results.networks))
+        _rules(panel, milestones)
+        for network in results.by_depth:
+            _curve(panel, network, column, looks[network.name], "bold" if network.kind != "plain" else "thin")
+        panels.append(panel)
+    return Panels(tuple(panels), tuple(results.by_depth))
 
-    def __init__(self, title: str, x: Axis, y: Axis, alt: str) -> None:
-        self.title, self.x, self.y, self.alt = title, x, y, alt
-        self._drawn: list[Markup] = []
-        self._words: list[_Words] = []
 
-    def line(
-        self,
-        xs: ArrayLike,
-        ys: ArrayLike,
-        look: Look,
-        network: str,
-        weight: str = "bold",
-        curve: str | None = None,
-        source: str = "",
-    ) -> None:
-        """A line of one network.
+def curves_by_kind(results: Results, looks: Looks, milestones: Sequence[int], top: int) -> Panels:
+    """One panel for each kind of network, with training (thin) and validation error (bold): the paper's Fig. 6."""
+    x, y = _step_axis(results), linear_axis(_ERROR, 0, top)
+    panels: list[Panel] = []
+    for kind, networks in results.by_kind.items():
+        panel = Panel(kind_title(kind), x, y, _curves_alt("training and validation error", networks))
+        _rules(panel, milestones)
+        for network in networks if len(networks) <= BANDED_AT_MOST else ():
+            values = network.curves("val/error")
+            if len(network.cells) > 1:
+                panel.band(
+                    values.index, values.min(axis=1), values.max(axis=1), looks[network.name], network.name
+                )  # fmt: skip
+        for column, weight in (("train/error", "thin"), ("val/error", "bold")):
+            for network in networks:
+                _curve(panel, network, column, looks[network.name], weight)
+        panels.append(panel)
+    return Panels(tuple(panels), tuple(results.by_depth))
 
-        Args:
-            weight: `bold` or `thin`.
-            curve: the column of `curve.csv` that is drawn: its values stand once in the page, for every chart.
-            source: `<file>#<column>` of each cell whose mean is drawn.
-        """
-        xs, ys = np.asarray(xs, dtype=float), np.asarray(ys, dtype=float)
-        attributes = Markup(' data-curve="{}"').format(curve) if curve else _values(xs, ys, source)
-        self._drawn.append(
-            Markup('<path class="line {} {}" data-network="{}"{}{} d="{}"/>').format(
-                weight, look.colour, network, _dash(look), attributes, self._path(xs, ys)
-            )
-        )
 
-    def band(self, xs: ArrayLike, lows: ArrayLike, highs: ArrayLike, look: Look, network: str) -> None:
-        """The area between two lines of one network."""
-        there, back = np.asarray(xs, dtype=float), np.asarray(xs, dtype=float)[::-1]
-        edge = self._path(
-            np.concatenate([there, back]), np.concatenate([np.asarray(lows, float), np.asarray(highs, float)[::-1]])
-        )
-        self._drawn.append(
-            Markup('<path class="band {}" data-network="{}" d="{}Z"/>').format(look.colour, network, edge)
-        )
+def curve_data(results: Results) -> dict[str, Any]:
+    """The cells' curves for the page's script, once for all charts: errors in percent, rounded to 0.01.
 
-    def connect(self, xs: ArrayLike, ys: ArrayLike, look: Look) -> None:
-        """A line through the marks of one kind, which are of several networks."""
-        path = self._path(np.asarray(xs, dtype=float), np.asarray(ys, dtype=float))
-        self._drawn.append(Markup('<path class="through"{} d="{}"/>').format(_dash(look), path))
+    `steps` are the distinct step axes; a cell is its network, seed, index into them, and its columns.
+    """
+    axes: list[list[int]] = []
+    cells: dict[str, dict[str, Any]] = {}
+    for cell in results.cells:
+        steps = cell.curve["step"].tolist()
+        if steps not in axes:
+            axes.append(steps)
+        columns = {name: [_rounded(value) for value in cell.curve[name].tolist()] for name in _CURVES}
+        named = {"network": cell.cell.network, "seed": cell.cell.seed, "steps": axes.index(steps)}
+        cells[cell.cell.name] = named | columns
+    return {"steps": axes, "cells": cells}
 
-    def mark(
-        self, x: float, y: float, look: Look, network: str, says: str, source: str, reach: float | None = None
-    ) -> None:
-        """A network's marker.
 
-        Args:
-            says: what it says when pointed at.
-            source: `<file>#<field>` of each cell whose mean `y` is.
-            reach: of the bar up and down, in units of y.
-        """
-        bar = Markup("")
-        if reach:
-            ends = self._path(np.array([x, x]), np.array([y - reach, y + reach]))
-            bar = Markup('<path class="reach {}" d="{}"/>').format(look.colour, ends)
-        left, top = self._point(x, y)
-        self._drawn.append(
-            Markup(
-                '<g class="mark" data-network="{}" data-y="{:.10g}" data-source="{}" data-how="mean">'
-                '<title>{}</title>{}<path class="{}" d="{}" transform="translate({} {})"/></g>'
-            ).format(network, y, source, says, bar, look.colour, _MARKERS[look.marker], left, top)
-        )
+def errors_by_depth(results: Results, looks: Looks, published: Mapping[str, float]) -> Panels:
+    """Error of the final weights against depth, in training and in test; stars are published test errors."""
+    networks = [network for network in results.by_depth if network.depth is not None]
+    means = [network.errors[measure].mean for network in networks for measure in ("train_error", "test_error")]
+    reach = [network.errors["test_error"].deviation or 0 for network in networks]
+    top = max(means, default=0) + max(reach, default=0)
+    x = place_axis("depth (weighted layers)", [str(depth) for depth in results.depths])
+    y = linear_axis(_ERROR, 0, max(1.08 * top, 0.1))
+    measures: tuple[tuple[Measure, str], ...] = (("train_error", "Training error"), ("test_error", "Test error"))
+    panels: list[Panel] = []
+    for measure, title in measures:
+        spans = [f"{kind_title(kind)}: {_span(group, measure)}" for kind, group in _with_depth(results).items()]
+        panel = Panel(title, x, y, f"{title} against depth. {'; '.join(spans)}.")
+        _kinds_by_depth(panel, results, looks, measure)
+        if measure == "test_error":
+            for network in networks:
+                if network.name in published and network.depth is not None:
+                    error = published[network.name]
+                    panel.star(results.depths.index(network.depth), error, f"the paper's {network.name}: {error} %")
+        panels.append(panel)
+    return Panels(tuple(panels), tuple(networks))
 
-    def dot(self, x: float, y: float, look: Look, network: str) -> None:
-        """One seed beside its network's marker."""
-        left, top = self._point(x, y)
-        self._drawn.append(
-            Markup('<circle class="dot {}" data-network="{}" cx="{}" cy="{}" r="1.7"/>').format(
-                look.colour, network, left, top
-            )
-        )
 
-    def star(self, x: float, y: float, says: str) -> None:
-        """A published number."""
-        left, top = self._point(x, y)
-        self._drawn.append(
-            Markup('<g class="star"><title>{}</title><path d="{}" transform="translate({} {})"/></g>').format(
-                says, "M0 -6L1.5 -2L5.7 -1.9L2.4 .8L3.5 4.9L0 2.5L-3.5 4.9L-2.4 .8L-5.7 -1.9L-1.5 -2Z", left, top
-            )
-        )
+def errors_by_cost(results: Results, looks: Looks) -> Panels | None:
+    """Test error against multiply-adds and parameters; None where no network's cost is known."""
+    costs = [(network, network.complexity) for network in results.by_depth if network.complexity is not None]
+    if not costs:
+        return None
+    errors = {network.name: network.errors["test_error"].mean for network, _ in costs}
+    y = linear_axis("test error (%)", 0, max(1.08 * max(errors.values()), 0.1))
+    panels: list[Panel] = []
+    for field, words in (("multiply_adds", "multiply-adds for one image"), ("parameters", "parameters")):
+        prices = {network.name: float(getattr(complexity, field)) for network, complexity in costs}
+        best = cheapest(prices, errors)
+        x = log_axis(words, min(prices.values()), max(prices.values()))
+        panel = Panel(
+            f"Test error against {words.removesuffix(' for one image')}",
+            x, y, f"Nothing cheaper errs less than: {', '.join(best)}.",
+        )  # fmt: skip
+        steps = [(prices[name], errors[name]) for name in best]
+        corners = [
+            corner for (_, error), (price, lower) in pairwise(steps) for corner in ((price, error), (price, lower))
+        ]
+        panel.frontier(*zip(steps[0], *corners, strict=True))
+        for network, _ in costs:
+            name = network.name
+            says = f"{name}: {errors[name]:.2f} %, {prices[name]:,.0f} {words}"
+            panel.mark(prices[name], errors[name], looks[name], name, says, _errors_of(network, "test_error"))
+            if name in best and len(best) <= _LABELLED_AT_MOST:
+                panel.label(prices[name], errors[name], name, name)
+        panels.append(panel)
+    return Panels(tuple(panels), tuple(network for network, _ in costs))
 
-    def label(self, x: float, y: float, text: str, network: str = "") -> None:
-        """Words beside a point, on a side where they run over neither the plot's edge nor earlier words."""
-        left, top = self._point(x, y)
-        places = [_Words(left + 6, top - 5, text, "start"), _Words(left - 6, top - 5, text, "end")]
-        places += [_Words(left - 6, top + 13, text, "end"), _Words(left + 6, top + 13, text, "start")]
-        free = (words for words in places if words.is_inside and not any(map(words.meets, self._words)))
-        words = next(free, places[0])
-        self._words.append(words)
-        self._drawn.append(
-            Markup('<text class="label" x="{}" y="{}" text-anchor="{}" data-network="{}">{}</text>').format(
-                round(words.x, 1), round(words.baseline, 1), words.anchor, network, text
-            )
-        )
 
-    def frontier(self, xs: ArrayLike, ys: ArrayLike) -> None:
-        """The edge that no network lies beyond."""
-        path = self._path(np.asarray(xs, dtype=float), np.asarray(ys, dtype=float))
-        self._drawn.append(Markup('<path class="frontier" d="{}"/>').format(path))
+def cheapest(prices: Mapping[str, float], errors: Mapping[str, float]) -> list[str]:
+    """Those than which none is both no dearer and no worse (and better in one), from cheap to dear."""
+    best: list[str] = []
+    for name in sorted(prices, key=lambda name: (prices[name], errors[name], name)):
+        if not best or errors[name] < errors[best[-1]]:
+            best.append(name)
+    return best
 
-    def rule(self, x: float) -> None:
-        """A dotted upright line, where the learning rate drops for instance."""
-        self._drawn.append(
-            Markup('<path class="rule" d="{}"/>').format(
-                self._path(np.array([x, x]), np.array([self.y.low, self.y.high]))
-            )
-        )
 
-    def __html__(self) -> str:
-        frame = [Markup('<text class="name" x="{}" y="16">{}</text>').format(_LEFT, self.title)]
-        for value, text in self.y.ticks:
-            top = round(_TOP + PLOT_HEIGHT * (1 - float(self.y.place(value))), 1)
-            frame.append(
-                Markup('<path class="grid" d="M{} {}h{}"/><text class="tick" x="{}" y="{}" text-anchor="end">{}</text>')
-                .format(_LEFT, top, PLOT_WIDTH, _LEFT - 6, top + 3.5, text)
+def layer_responses(results: Results, looks: Looks) -> Panels | None:
+    """Deviation of each 3×3 layer's response, in the order of the layers and sorted (the paper's Fig. 7)."""
+    found = _analysed(results, "responses")
+    if not found:
+        return None
+    tables = {network.name: analysis.table["std"].to_numpy() for network, analysis in found}
+    longest = max(len(values) for values in tables.values())
+    y = _linear_or_log_axis("standard deviation", np.concatenate(list(tables.values())))
+    spans = [f"{name}: mean {values.mean():.2f}" for name, values in tables.items()]
+    panels: list[Panel] = []
+    for title, label in (("In the order of the layers", "layer"), ("Sorted", "layer, from the largest response")):
+        alt = f"Deviation of the layers' responses. {'; '.join(spans)}."
+        panel = Panel(title, linear_axis(label, 1, max(longest, 2), whole=True), y, alt)
+        for network, analysis in found:
+            values = tables[network.name]
+            drawn = values if label == "layer" else np.sort(values)[::-1]
+            panel.line(
+                np.arange(1, len(values) + 1), drawn, looks[network.name], network.name,
+                source=_sources(analysis, "responses.csv", "std"),
             )  # fmt: skip
-        thin = max(1, math.ceil(sum(len(text) + 1 for _, text in self.x.ticks) * 6 / PLOT_WIDTH))
-        for value, text in self.x.ticks[::thin]:
-            left = round(_LEFT + PLOT_WIDTH * float(self.x.place(value)), 1)
-            frame.append(
-                Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                    left, HEIGHT - _BOTTOM + 15, text
-                )
-            )
-        frame.append(
-            Markup('<path class="axis" d="M{} {}h{}"/>').format(_LEFT, HEIGHT - _BOTTOM, PLOT_WIDTH)
-            + Markup('<text class="says" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                _LEFT + PLOT_WIDTH / 2, HEIGHT - 6, self.x.label
-            )
-            + Markup(
-                '<text class="says" transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>'
-            ).format(_TOP + PLOT_HEIGHT / 2, self.y.label)
-        )
-        return str(
-            Markup(
-                '<svg class="panel" viewBox="0 0 {} {}" role="img" aria-label="{}">{}'
-                '<svg class="plot" x="{}" y="{}" width="{}" height="{}" data-x="{}" data-y="{}" data-x-says="{}">{}'
-                "</svg></svg>"
-            ).format(
-                WIDTH,
-                HEIGHT,
-                self.alt,
-                Markup("").join(frame),
-                _LEFT,
-                _TOP,
-                PLOT_WIDTH,
-                PLOT_HEIGHT,
-                _scale(self.x),
-                _scale(self.y),
-                self.x.label,
-                Markup("").join(self._drawn),
-            )
-        )
-
-    def _point(self, x: float, y: float) -> tuple[float, float]:
-        left = PLOT_WIDTH * float(self.x.place(x))
-        return round(left, 1), round(PLOT_HEIGHT * (1 - float(self.y.place(y))), 1)
-
-    def _path(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> str:
-        """SVG's path through the points; it breaks where a value is missing."""
-        lefts, tops = PLOT_WIDTH * self.x.place(xs), PLOT_HEIGHT * (1 - self.y.place(ys))
-        parts: list[str] = []
-        letter = "M"
-        for left, top in zip(lefts.tolist(), tops.tolist(), strict=True):
-            if not math.isfinite(top):
-                letter = "M"
-                continue
-            parts.append(f"{letter}{_short(left)} {_short(top)}")
-            letter = "L"
-        return "".join(parts)
+        panels.append(panel)
+    return Panels(tuple(panels), tuple(network for network, _ in found))
 
 
-def swatch(look: Look, coloured: bool = True) -> Markup:
-    """The line and the marker of a network, for legends; without its colour those of its kind."""
-    colour = look.colour if coloured else "any"
-    return Markup(
-        '<svg class="swatch" viewBox="0 0 34 12" aria-hidden="true"><path class="line bold {}" d="M0 6H34"{}/>'
-        '<path class="{}" d="{}" transform="translate(17 6)"/></svg>'
-    ).format(colour, _dash(look), colour, _MARKERS[look.marker])
+def gradient_flow(results: Results, looks: Looks) -> Panels | None:
+    """Each layer's gradient norm, and its update against its weight, at the first, the middle and the last step."""
+    found = _analysed(results, "gradients")
+    if not found:
+        return None
+    columns = {"gradient_norm": "Gradient's norm", "update_ratio": "Update over weight"}
+    moments = {
+        network.name: [group for _, group in analysis.table.groupby("step", sort=True)] for network, analysis in found
+    }
+    count = max(len(groups) for groups in moments.values())
+    longest = max(len(group) for groups in moments.values() for group in groups)
+    panels: list[Panel] = []
+    for column, title in columns.items():
+        values = np.concatenate([group[column].to_numpy() for groups in moments.values() for group in groups])
+        above = values[values > 0]
+        low, high = (float(above.min()), float(above.max())) if len(above) else (0.1, 1.0)
+        y = log_axis(title.lower(), low, high)
+        for moment in range(count):
+            words = _MOMENTS[moment] if count == len(_MOMENTS) else f"(moment {moment + 1})"
+            alt = f"{title} by layer, {words}, for {len(found)} networks; smallest {low:.1e}, largest {high:.1e}."
+            panel = Panel(f"{title}, {words}", linear_axis("layer", 1, max(longest, 2), whole=True), y, alt)
+            for network, analysis in found:
+                if moment < len(moments[network.name]):
+                    group = moments[network.name][moment]
+                    field = f"{column}@step={group['step'].iloc[0]}"
+                    panel.line(
+                        group["index"], group[column], looks[network.name], network.name,
+                        source=_sources(analysis, "gradients.csv", field),
+                    )  # fmt: skip
+            panels.append(panel)
+    return Panels(tuple(panels), tuple(network for network, _ in found))
 
 
-def heat_map(shares: NDArray[np.float64], names: Sequence[str], title: str, alt: str, least: float) -> Markup:
-    """A confusion matrix: percent of each row's images; shares below `least` percent stay blank.
-
-    Shades follow the share's square root, so that rare confusions can be seen.
-    """
-    size, side = len(names), 200 / len(names)
-    numbered = size <= 12
-    squares: list[Markup] = []
-    for actual, predicted in np.argwhere(shares >= least).tolist():
-        share = float(shares[actual, predicted])
-        left, top = round(predicted * side, 1), round(actual * side, 1)
-        squares.append(
-            Markup('<rect x="{}" y="{}" width="{}" height="{}" fill-opacity="{}"/>').format(
-                left, top, round(side - 0.5, 1), round(side - 0.5, 1), round(math.sqrt(share / 100), 2)
-            )
-        )
-        if numbered:
-            squares.append(
-                Markup('<text{} data-pair="{} {}" x="{}" y="{}">{}</text>').format(
-                    Markup(' class="on"') if share > 30 else "",
-                    actual,
-                    predicted,
-                    round(left + side / 2, 1),
-                    round(top + side / 2 + 2.6, 1),
-                    f"{share:.0f}",
-                )
-            )
-    if numbered:
-        for index, name in enumerate(names):
-            middle = round((index + 0.5) * side, 1)
-            short = name if len(name) <= 9 else name[:8] + "…"
-            squares.append(Markup('<text class="row" x="-4" y="{}">{}</text>').format(middle + 2.6, short))
-            squares.append(
-                Markup('<text class="column" transform="translate({} 206) rotate({})">{}</text>').format(
-                    middle + (0 if len(short) <= 2 else 2.6), 0 if len(short) <= 2 else -90, short
-                )
-            )
-    return Markup(
-        '<svg class="heat" viewBox="-46 -22 250 276" role="img" aria-label="{}">'
-        '<text class="name" x="0" y="-9">{}</text><rect class="ground" width="200" height="200"/>{}</svg>'
-    ).format(alt, title, Markup("").join(squares))
+def blocks(results: Results, looks: Looks) -> Panels | None:
+    """By block: the residual's size against the shortcut's, and the test error with this block dropped."""
+    found = _analysed(results, "blocks")
+    if not found:
+        return None
+    longest = max(len(analysis.table) for _, analysis in found)
+    x = linear_axis("block", -0.4, max(longest, 2), whole=True)
+    wanted = {
+        "residual_ratio": ("Size of F(x) against x", "ratio of norms"),
+        "lesion_error": ("Test error without this block", _ERROR),
+    }
+    panels: list[Panel] = []
+    for column, (title, label) in wanted.items():
+        # A block whose input is zero has an infinite ratio: a gap in its line, as where there is no shortcut.
+        tables = {network.name: analysis.table[column].replace(np.inf, np.nan) for network, analysis in found}
+        drawn = [(network, analysis) for network, analysis in found if tables[network.name].notna().any()]
+        if not drawn:
+            continue
+        known = np.concatenate([tables[network.name].dropna().to_numpy() for network, _ in drawn])
+        spans = [f"{network.name}: {tables[network.name].mean():.2f}" for network, _ in drawn]
+        alt = f"{title}, mean over the blocks: {'; '.join(spans)}."
+        if column == "residual_ratio":
+            y = _linear_or_log_axis(label, known)
+        else:
+            y = linear_axis(label, 0, 1.05 * float(known.max()))
+        panel = Panel(title, x, y, alt)
+        for network, analysis in drawn:
+            look, name = looks[network.name], network.name
+            panel.line(
+                analysis.table["index"], tables[name], look, name,
+                source=_sources(analysis, "blocks.csv", column),
+            )  # fmt: skip
+            if column == "lesion_error":
+                whole = float(analysis.table["intact_error"].mean())
+                source_of_whole = _sources(analysis, "blocks.csv", "intact_error")
+                panel.mark(0, whole, look, name, f"{name}, whole: {whole:.2f} %", source_of_whole)
+        panels.append(panel)
+    return Panels(tuple(panels), tuple(network for network, _ in found))
 
 
-def _values(xs: NDArray[np.float64], ys: NDArray[np.float64], source: str) -> Markup:
-    numbered = Markup("")
-    if xs.tolist() != list(range(1, len(xs) + 1)):
-        numbered = Markup(' data-xs="{}"').format(" ".join(f"{x:.6g}" for x in xs.tolist()))
-    how = Markup(' data-source="{}" data-how="mean"').format(source) if source else Markup("")
-    values = " ".join("-" if math.isnan(y) else f"{y:.4g}" for y in ys.tolist())
-    return Markup('{} data-ys="{}"{}').format(numbered, values, how)
+def confusions(results: Results, classes: Sequence[str]) -> dict[str, Markup]:
+    """Each network's confusion matrix, summed over the seeds, in percent of the actual class."""
+    maps: dict[str, Markup] = {}
+    for network in results.by_depth:
+        shares = row_percent(network.confusion)
+        right = [f"{name} {share:.0f} %" for name, share in zip(classes, np.diag(shares), strict=True)]
+        alt = f"Confusion matrix of {network.name}: rightly classified of {', '.join(right)}."
+        maps[network.name] = heat_map(shares, classes, network.name, alt, _SHOWN_PERCENT)
+    return maps
 
 
-def _dash(look: Look) -> Markup:
-    return Markup(' stroke-dasharray="{}"').format(look.dash) if look.dash else Markup("")
+def row_percent(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Each row in percent of its sum; a class without images stays zero."""
+    images = confusion.sum(axis=1, keepdims=True)
+    return 100 * confusion / np.maximum(images, 1)
 
 
-def _scale(axis: Axis) -> str:
-    return f"{axis.low:g} {axis.high:g} {'log' if axis.log else 'linear'}"
+def top_of_curves(results: Results) -> int:
+    """The end of the error axis, in percent: all but the first quarter of the steps lies below it."""
+    means = [network.curves(column).mean(axis=1) for network in results.networks for column in _CURVES]
+    later = max(float(mean[mean.index >= mean.index[-1] / 4].max()) for mean in means)
+    unit = 10 if later > 20 else 2
+    return min(unit * math.ceil(later / unit) or unit, _ALL)
 
 
-def _short(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
+def spans_decades(values: NDArray[np.floating[Any]]) -> bool:
+    """Whether a few values dwarf the others, which a linear axis would press to its foot; never with values of zero."""
+    return bool(values.min() > 0 and values.max() > _DWARFED * np.median(values))
+
+
+def _linear_or_log_axis(label: str, values: NDArray[np.floating[Any]]) -> Axis:
+    """From zero, or logarithmic where `spans_decades`."""
+    if spans_decades(values):
+        return log_axis(label, float(values.min()), float(values.max()))
+    return linear_axis(label, 0, 1.05 * float(values.max()))
+
+
+def aside(kinds: int) -> float:
+    """Distance between the markers of two kinds at one depth, in distances of two depths."""
+    return min(_ASIDE, 0.7 / kinds)
+
+
+def _kinds_by_depth(panel: Panel, results: Results, looks: Looks, measure: Measure) -> None:
+    groups = _with_depth(results)
+    for index, group in enumerate(groups.values()):
+        step = aside(len(groups))
+        middle = step * (index - (len(groups) - 1) / 2)
+        places = [results.depths.index(network.depth) + middle for network in group if network.depth is not None]
+        panel.connect(places, [network.errors[measure].mean for network in group], looks[group[0].name])
+        for place, network in zip(places, group, strict=True):
+            spread, look = network.errors[measure], looks[network.name]
+            for value in spread.values if spread.n > 1 else ():
+                panel.dot(place - step / 2, value, look, network.name)
+            about = "" if spread.deviation is None else f" ± {spread.deviation:.2f}"
+            says = f"{network.name}: {spread.mean:.2f}{about} % (n = {spread.n})"
+            origin = _errors_of(network, measure)
+            panel.mark(place, spread.mean, look, network.name, says, origin, reach=spread.deviation)
+
+
+def _with_depth(results: Results) -> dict[str, list[NetworkResult]]:
+    groups = {kind: [each for each in group if each.depth is not None] for kind, group in results.by_kind.items()}
+    return {kind: group for kind, group in groups.items() if group}
+
+
+def _curve(panel: Panel, network: NetworkResult, column: str, look: Look, weight: str) -> None:
+    mean = network.curves(column).mean(axis=1)
+    panel.line(mean.index, mean, look, network.name, weight, curve=column)
+
+
+def _rules(panel: Panel, milestones: Sequence[int]) -> None:
+    for milestone in milestones:
+        panel.rule(milestone)
+
+
+def _step_axis(results: Results) -> Axis:
+    return linear_axis("step", 0, max(int(cell.curve["step"].iloc[-1]) for cell in results.cells))
+
+
+def _curves_alt(what: str, networks: Sequence[NetworkResult]) -> str:
+    measures: tuple[Measure, ...] = ("train_error", "val_error")
+    ends = [
+        f"{network.name} " + " and ".join(f"{network.errors[measure].mean:.1f} %" for measure in measures)
+        for network in networks
+    ]
+    return f"Curves of {what} against step. At the end, training and validation: {'; '.join(ends)}."
+
+
+def _span(group: Sequence[NetworkResult], measure: Measure) -> str:
+    """Such as: 1.11 % (plain8) to 37.22 % (plain32)."""
+    ends = [group[0], group[-1]] if len(group) > 1 else [group[0]]
+    return " to ".join(f"{result.errors[measure].mean:.2f} % ({result.name})" for result in ends)
+
+
+def _analysed(results: Results, name: AnalysisName) -> list[tuple[NetworkResult, Analysis]]:
+    found = [(network, network.analysis(name)) for network in results.by_depth]
+    return [(network, analysis) for network, analysis in found if analysis is not None]
+
+
+def _sources(analysis: Analysis, file: str, field: str) -> str:
+    return " ".join(folded(source(cell, file, field) for cell in analysis.cells))
+
+
+def _errors_of(network: NetworkResult, measure: Measure) -> str:
+    return " ".join(folded(measure_source(cell, measure) for cell in network.cells))
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 2) if math.isfinite(value) else None

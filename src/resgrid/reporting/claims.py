@@ -37,10 +37,10 @@ from resgrid.reporting.contrasts import (
     undecided,
 )
 from resgrid.reporting.ensembles import Ensemble
+from resgrid.reporting.formatting import estimate, listed
 from resgrid.reporting.results import CellResult, NetworkResult, Results
 from resgrid.reporting.statistics import ALPHA, Difference, Spread, paired_difference
 from resgrid.reporting.verdicts import Answer, Evidence, Verdict
-from resgrid.reporting.words import estimate, listed
 
 # Percentage points of error within which networks count as alike. The paper calls the differences between options A, B
 # and C of ResNet-34 small (section 4.1); the largest of them is 0.84 points (Table 3: 25.03 to 24.19), here rounded up.

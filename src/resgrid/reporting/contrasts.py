@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from resgrid.reporting.formatting import Unit, counted, estimate
 from resgrid.reporting.results import CellResult, NetworkResult
 from resgrid.reporting.statistics import (
     ALPHA,
@@ -20,7 +21,6 @@ from resgrid.reporting.statistics import (
     seeds_needed,
 )
 from resgrid.reporting.verdicts import Answer, Evidence
-from resgrid.reporting.words import Unit, counted, estimate
 
 Measured = Callable[[CellResult], float]
 

@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from resgrid.artifacts import RUNS, CellPaths
-from resgrid.config import EnsembleConfig
+from resgrid.artifacts.cell_files import CellPaths
+from resgrid.artifacts.files import RUNS
+from resgrid.config.report import EnsembleConfig
 from resgrid.reporting.results import CellResult, Results, ResultsError
 
 

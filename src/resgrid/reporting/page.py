@@ -18,14 +18,14 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from resgrid.artifacts import REPORTS, RUNS, DatasetCard, RunRecord, StageRecord, write_whole
-from resgrid.config import Config
-from resgrid.reporting import panels, sources
-from resgrid.reporting.charts import swatch
+from resgrid.artifacts.data_card import DatasetCard
+from resgrid.artifacts.files import REPORTS, RUNS, write_atomically
+from resgrid.artifacts.run_record import RunRecord, StageRecord
+from resgrid.config.report import ReportParams
+from resgrid.reporting import charts, provenance
 from resgrid.reporting.claims import judge
 from resgrid.reporting.ensembles import Ensemble, read_ensembles
-from resgrid.reporting.figures import draw_figures
-from resgrid.reporting.looks import kind_title, looks_of
+from resgrid.reporting.formatting import caution, number, percent, points
 from resgrid.reporting.published import (
     PUBLISHED,
     TABLE_2,
@@ -37,10 +37,12 @@ from resgrid.reporting.published import (
     likeness,
     set_beside,
 )
-from resgrid.reporting.results import PAPER_KINDS, CellResult, NetworkResult, Results, read_results, summarise
+from resgrid.reporting.results import PAPER_KINDS, CellResult, NetworkResult, Results, read_results, summarize
 from resgrid.reporting.selection import selections
+from resgrid.reporting.static_figures import draw_figures
+from resgrid.reporting.style import kind_title, looks_of
+from resgrid.reporting.svg import swatch
 from resgrid.reporting.verdicts import Verdict
-from resgrid.reporting.words import caution, number, percent, points
 
 _CONFUSIONS_LISTED = 5
 _MAPPED_CLASSES = 20  # more would make a confusion matrix unreadable
@@ -68,7 +70,7 @@ class Confusion:
     share: float
 
 
-def write_report(config: Config, card: DatasetCard, runs: Path = RUNS, into: Path = REPORTS) -> None:
+def write_report(config: ReportParams, card: DatasetCard, runs: Path = RUNS, into: Path = REPORTS) -> None:
     """Write `index.html`, `report.md`, `summary.json` and `figures/` (PNG and SVG) from the files of the grid's cells.
 
     Raises:
@@ -81,7 +83,7 @@ def write_report(config: Config, card: DatasetCard, runs: Path = RUNS, into: Pat
     content = {
         Path("index.html"): render_page(config, card, results, verdicts, ensembles).encode(),
         Path("report.md"): render_summary(config, card, results, verdicts, ensembles).encode(),
-        Path("summary.json"): _json(summarise(config, card, results)),
+        Path("summary.json"): _json(summarize(config, card, results)),
     }
     for picture in draw_figures(results, config.schedule.milestones, _comparable(config, card)):
         content[Path("figures", f"{picture.name}.svg")] = picture.svg
@@ -89,14 +91,18 @@ def write_report(config: Config, card: DatasetCard, runs: Path = RUNS, into: Pat
     for leftover in {path.relative_to(into) for path in (into / "figures").glob("*")} - content.keys():
         (into / leftover).unlink()
     for name, data in content.items():
-        write_whole(into / name, data)
+        write_atomically(into / name, data)
 
 
 def render_page(
-    config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict], ensembles: Sequence[Ensemble]
+    config: ReportParams,
+    card: DatasetCard,
+    results: Results,
+    verdicts: Sequence[Verdict],
+    ensembles: Sequence[Ensemble],
 ) -> str:
     """The page, with its style, its charts and its script inside: it loads nothing."""
-    looks, milestones, top = looks_of(results), config.schedule.milestones, panels.top_of_curves(results)
+    looks, milestones, top = looks_of(results), config.schedule.milestones, charts.top_of_curves(results)
     script = Markup(files("resgrid.reporting").joinpath("templates", "script.js").read_text(encoding="utf-8"))
     mapped = len(card.classes) <= _MAPPED_CLASSES
     return (
@@ -108,17 +114,17 @@ def render_page(
             kinds=results.by_kind,
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            curve_data=_for_script(panels.curve_data(results)),
-            fig_1=panels.curves_by_error(results, looks, milestones, top),
-            fig_6=panels.curves_by_kind(results, looks, milestones, top),
-            fig_7=panels.layer_responses(results, looks),
+            curve_data=_for_script(charts.curve_data(results)),
+            fig_1=charts.curves_by_error(results, looks, milestones, top),
+            fig_6=charts.curves_by_kind(results, looks, milestones, top),
+            fig_7=charts.layer_responses(results, looks),
             top_of_curves=top,
-            by_depth=panels.errors_by_depth(results, looks, _comparable(config, card)),
-            by_cost=panels.errors_by_cost(results, looks),
-            gradients=panels.gradient_flow(results, looks),
-            blocks=panels.blocks(results, looks),
+            by_depth=charts.errors_by_depth(results, looks, _comparable(config, card)),
+            by_cost=charts.errors_by_cost(results, looks),
+            gradients=charts.gradient_flow(results, looks),
+            blocks=charts.blocks(results, looks),
             maps=activation_maps(results),
-            confusions=panels.confusions(results, card.classes) if mapped else {},
+            confusions=charts.confusions(results, card.classes) if mapped else {},
             open_confusions=len(results.networks) <= _OPEN_CONFUSIONS,
             most_confused={} if mapped else _most_confused(results, card.classes),
             beside={row.published: row for row in set_beside(results, config, card)},
@@ -139,7 +145,11 @@ def render_page(
 
 
 def render_summary(
-    config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict], ensembles: Sequence[Ensemble]
+    config: ReportParams,
+    card: DatasetCard,
+    results: Results,
+    verdicts: Sequence[Verdict],
+    ensembles: Sequence[Ensemble],
 ) -> str:
     """Verdicts and tables as Markdown, short, for a pull request."""
     template = _environment(autoescape=False).get_template("report.md.j2")
@@ -170,7 +180,7 @@ def most_confused(network: NetworkResult, classes: Sequence[str], count: int) ->
     """The pairs of classes with the largest share of the actual class's images, at most `count`."""
     wrong = network.confusion.copy()
     np.fill_diagonal(wrong, 0)
-    shares = panels.row_percent(network.confusion)
+    shares = charts.row_percent(network.confusion)
     # Stable, so that equal shares keep the order of the classes.
     order = np.argsort(-np.where(wrong > 0, shares, 0), axis=None, kind="stable")[:count]
     pairs = [divmod(int(place), len(classes)) for place in order]
@@ -213,26 +223,26 @@ def _environment(autoescape: bool) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "shown": sources.shown,
+        "shown": provenance.shown,
         "duration": duration,
         "number": number,
         "percent": percent,
         "points": points,
-        "folded": sources.folded,
+        "folded": provenance.folded,
         "cell": _in_markdown_cell,
     }
     environment.globals |= {
-        "of_card": sources.of_card,
-        "of_cell": sources.of_cell,
-        "of_cells": sources.of_cells,
-        "of_network": sources.of_network,
-        "of_file": sources.of_file,
-        "of_record": sources.of_record,
-        "device_seconds": sources.device_seconds,
-        "difference": sources.difference,
-        "confusion_sources": sources.confusion_sources,
-        "of_ensemble": sources.of_ensemble,
-        "against_paper": sources.against_paper,
+        "of_card": provenance.of_card,
+        "of_cell": provenance.of_cell,
+        "of_cells": provenance.of_cells,
+        "of_network": provenance.of_network,
+        "of_file": provenance.of_file,
+        "of_record": provenance.of_record,
+        "device_seconds": provenance.device_seconds,
+        "difference": provenance.difference,
+        "confusion_sources": provenance.confusion_sources,
+        "of_ensemble": provenance.of_ensemble,
+        "against_paper": provenance.against_paper,
         "kind_title": kind_title,
         "swatch": swatch,
         "run_address": run_address,
@@ -241,11 +251,15 @@ def _environment(autoescape: bool) -> Environment:
 
 
 def _shared(
-    config: Config, card: DatasetCard, results: Results, verdicts: Sequence[Verdict], ensembles: Sequence[Ensemble]
+    config: ReportParams,
+    card: DatasetCard,
+    results: Results,
+    verdicts: Sequence[Verdict],
+    ensembles: Sequence[Ensemble],
 ) -> dict[str, Any]:
     """What the page and the short report both say."""
     by_name = {network.name: network for network in results.networks}
-    twins = {network.name: by_name.get(network.plain_twin or "") for network in results.networks}
+    twins = {network.name: by_name.get(network.plain_counterpart or "") for network in results.networks}
     records = [cell.record for cell in results.cells]
     answers = Counter(verdict.answer for verdict in verdicts)
     order = ("reproduced", "contradicted", "inconclusive", "not tested")
@@ -254,7 +268,7 @@ def _shared(
         "card": card,
         "results": results,
         "by_name": by_name,
-        "plain_twins": {name: twin for name, twin in twins.items() if twin is not None},
+        "plain_counterparts": {name: twin for name, twin in twins.items() if twin is not None},
         "verdicts": sorted(verdicts, key=lambda verdict: verdict.answer == "not tested"),
         "answers": [(answer, answers[answer]) for answer in order if answers[answer]],
         "caution": caution(len(config.grid.seed)),
@@ -264,7 +278,7 @@ def _shared(
     }
 
 
-def _comparable(config: Config, card: DatasetCard) -> dict[str, float]:
+def _comparable(config: ReportParams, card: DatasetCard) -> dict[str, float]:
     """The paper's test errors that are like for like; none where anything differs from the paper's runs."""
     if differences_from_paper(config, card):
         return {}
@@ -301,7 +315,7 @@ def _occasions(cells: Iterable[CellResult]) -> list[Occasion]:
     return sorted(occasions, key=lambda occasion: -len(occasion.cells))
 
 
-def _recipe(config: Config) -> list[tuple[str, list[tuple[str, str]]]]:
+def _recipe(config: ReportParams) -> list[tuple[str, list[tuple[str, str]]]]:
     """Every parameter of the experiment, by section of `params.yaml`."""
     experiment = config.model_dump(mode="json", exclude={"sweep", "search"})
     sections = {name: value for name, value in experiment.items() if isinstance(value, dict)}

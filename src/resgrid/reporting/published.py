@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from resgrid.artifacts import DatasetCard
-from resgrid.cells import parse_network
-from resgrid.config import Config, WarmupConfig
+from resgrid.artifacts.data_card import DatasetCard
+from resgrid.config.report import ReportParams
+from resgrid.config.train import WarmupConfig
+from resgrid.names import parse_network
 from resgrid.reporting.results import Results
 from resgrid.reporting.statistics import Difference, Moments, Spread, welch_difference
 
@@ -148,7 +149,7 @@ class Likeness:
         return not self.differences
 
 
-def likeness(config: Config, card: DatasetCard) -> Likeness:
+def likeness(config: ReportParams, card: DatasetCard) -> Likeness:
     """Data first, then the length of the schedule, then the rest of the recipe."""
     differences = tuple(differences_from_paper(config, card))
     if card.name != "cifar10" and not is_imagenet(card):
@@ -184,7 +185,7 @@ class Beside:
     usual: bool | None
 
 
-def set_beside(results: Results, config: Config, card: DatasetCard) -> list[Beside]:
+def set_beside(results: Results, config: ReportParams, card: DatasetCard) -> list[Beside]:
     """Every published test error of a network of the grid on these data, also where they were re-encoded.
 
     Only a number that is like for like is compared; the others carry a label.
@@ -216,7 +217,7 @@ _IMAGENET_SCALES = [224, 256, 384, 480, 640]
 _WARMUP_DEPTH, _WARMUP_LR, _WARMUP_UNTIL = 110, 0.01, 80
 
 
-def differences_from_paper(config: Config, card: DatasetCard) -> list[str]:
+def differences_from_paper(config: ReportParams, card: DatasetCard) -> list[str]:
     """What differs from the paper's runs, in words; none means like for like.
 
     The paper's runs are those on ImageNet (section 3.4) for images that are called so, else those on CIFAR-10
@@ -225,7 +226,7 @@ def differences_from_paper(config: Config, card: DatasetCard) -> list[str]:
     optimizer = config.optimizer
     ours_and_theirs: list[tuple[str, object, object]] = [
         *(_on_imagenet(config, card) if is_imagenet(card) else _on_cifar10(config, card)),
-        ("normalisation", config.augment.normalize, "per_pixel_mean"),
+        ("normalization", config.augment.normalize, "per_pixel_mean"),
         ("flips", "on" if config.augment.flip else "off", "on"),
         ("learning rate", optimizer.lr, 0.1),
         ("momentum", optimizer.momentum, 0.9),
@@ -241,7 +242,7 @@ def differences_from_paper(config: Config, card: DatasetCard) -> list[str]:
     return differences
 
 
-def _on_cifar10(config: Config, card: DatasetCard) -> list[tuple[str, object, object]]:
+def _on_cifar10(config: ReportParams, card: DatasetCard) -> list[tuple[str, object, object]]:
     """What, ours, and the paper's of section 4.2."""
     return [
         ("the data", card.name, "cifar10"),
@@ -254,7 +255,7 @@ def _on_cifar10(config: Config, card: DatasetCard) -> list[tuple[str, object, ob
     ]
 
 
-def _on_imagenet(config: Config, card: DatasetCard) -> list[tuple[str, object, object]]:
+def _on_imagenet(config: ReportParams, card: DatasetCard) -> list[tuple[str, object, object]]:
     """What, ours, and the paper's of section 3.4; its tests are those of Tables 2 and 3 or that of Table 4."""
     crop = config.augment.crop
     views, scales = config.evaluate.views, config.evaluate.scales
@@ -264,7 +265,7 @@ def _on_imagenet(config: Config, card: DatasetCard) -> list[tuple[str, object, o
         ("test images", card.counts.get("test"), 50_000),
         ("side of a crop", card.shape[-1], 224),
         ("shorter side", crop.shorter_side if crop else None, [256, 480]),
-        ("colour augmentation", config.augment.lighting, 0.1),
+        ("color augmentation", config.augment.lighting, 0.1),
         ("rate drops", "on plateaus" if config.schedule.plateau else config.schedule.milestones, "on plateaus"),
         ("steps", config.train.max_steps, _IMAGENET_STEPS),
         ("batch size", config.train.batch_size, 256),

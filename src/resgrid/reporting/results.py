@@ -18,24 +18,22 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from resgrid.artifacts import (
+from resgrid.artifacts.cell_files import (
     BLOCKS_COLUMNS,
     CURVE_COLUMNS,
     GRADIENTS_COLUMNS,
-    PREPARED,
     RESPONSES_COLUMNS,
-    RUNS,
     CellPaths,
     Complexity,
-    DatasetCard,
-    PreparedPaths,
-    RunRecord,
     TestMetrics,
     TrainMetrics,
-    record_path,
 )
-from resgrid.cells import Cell, Network, parse_network
-from resgrid.config import Config
+from resgrid.artifacts.data_card import PREPARED, DatasetCard, PreparedPaths
+from resgrid.artifacts.files import RUNS
+from resgrid.artifacts.run_record import RunRecord, record_path
+from resgrid.cells import Cell
+from resgrid.config.report import ReportParams
+from resgrid.names import Network, parse_network
 from resgrid.reporting.statistics import Difference, Spread, paired_difference
 
 Measure = Literal[
@@ -132,9 +130,9 @@ class NetworkResult:
         return self.name if self.depth is None else self.name.replace(str(self.depth), "", 1)
 
     @property
-    def plain_twin(self) -> str | None:
+    def plain_counterpart(self) -> str | None:
         """The name of the same network without shortcuts; None for a network that isn't residual."""
-        return self.network.plain_twin
+        return self.network.plain_counterpart
 
     @property
     def parameters(self) -> int:
@@ -270,7 +268,7 @@ def read_results(cells: Iterable[Cell], classes: list[str], runs: Path = RUNS) -
     return Results(tuple(NetworkResult(name, tuple(results)) for name, results in by_network.items()))
 
 
-def summarise(config: Config, card: DatasetCard, results: Results) -> dict[str, Any]:
+def summarize(config: ReportParams, card: DatasetCard, results: Results) -> dict[str, Any]:
     """The content of `summary.json`: errors in percent, losses in nats per image; null for what isn't known."""
     return {
         "preset": config.preset,

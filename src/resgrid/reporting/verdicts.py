@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from resgrid.reporting.formatting import Unit, estimate
 from resgrid.reporting.statistics import Interval
-from resgrid.reporting.words import Unit, estimate
 
 Answer = Literal["reproduced", "contradicted", "inconclusive", "not tested"]
 

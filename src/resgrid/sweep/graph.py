@@ -30,7 +30,7 @@ from dvc.utils.serialize import dumps_yaml
 from dvc_data.hashfile.hash_info import HashInfo
 from ruamel.yaml import YAML
 
-from resgrid.artifacts import write_whole
+from resgrid.artifacts.files import write_atomically
 
 LOCK_HEAD = "schema: '2.0'\nstages:\n"
 
@@ -252,7 +252,7 @@ class Graph:
         if not lock.startswith(LOCK_HEAD):
             raise DvcException(f"{place} doesn't begin as DVC writes it: run `dvc commit` once, and the sweep again")
         entry = dumps_yaml({"stages": to_lockfile(stage)}).removeprefix("stages:\n")
-        write_whole(place, with_entry(lock, entry).encode())
+        write_atomically(place, with_entry(lock, entry).encode())
 
     def _cell_stages(self) -> list[PipelineStage]:
         stages = [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]

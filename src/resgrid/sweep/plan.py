@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 
 from rich.table import Table
 
-from resgrid.artifacts import DatasetCard, PreparedPaths
+from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.cells import parse_cell
-from resgrid.config import Config, SweepConfig
+from resgrid.config.sweep import SweepConfig
+from resgrid.config.whole import Config
 from resgrid.sweep.graph import Graph, GraphError
 
 RESTORED = "restored from the run cache"

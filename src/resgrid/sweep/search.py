@@ -27,15 +27,19 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from ruamel.yaml import YAML
 
-from resgrid.artifacts import CellPaths, DatasetCard, PreparedPaths, RunRecord, sha256_of_text, state_folder
+from resgrid.artifacts.cell_files import CellPaths
+from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
+from resgrid.artifacts.files import sha256_of_text, state_folder
+from resgrid.artifacts.run_record import RunRecord
 from resgrid.cells import Cell
-from resgrid.config import PARAMS_FILE, Config, read_params, with_changes
-from resgrid.sweep import board as show
-from resgrid.sweep.board import Board
+from resgrid.config.reading import PARAMS_FILE, read_params, with_changes
+from resgrid.config.whole import Config
+from resgrid.sweep import live_table as show
 from resgrid.sweep.graph import TRAIN, Graph, GraphError, Snapshot
+from resgrid.sweep.live_table import LiveTable
 from resgrid.sweep.plan import check_resources
+from resgrid.sweep.run import cells_at_once, common_to_cells
 from resgrid.sweep.space import Point, Space, in_words
-from resgrid.sweep.sweep import cells_at_once, common_to_cells
 from resgrid.sweep.trials import DONE, STARTED, STOPPED, Journal, Trial
 from resgrid.terminal import console
 from resgrid.tracking import Run, start_run
@@ -80,7 +84,7 @@ def run_search(config: Config) -> int:
         search.close_interrupted()
         if not search.is_over:
             search.run(graph)
-        return search.summarise()
+        return search.summarize()
 
 
 class Search:
@@ -104,7 +108,7 @@ class Search:
         self._stopping = False
         self._problem: ValueError | None = None
         self._closing: queue.SimpleQueue[Trial | None] = queue.SimpleQueue()
-        self._board = Board([])
+        self._live_table = LiveTable([])
 
     @property
     def is_over(self) -> bool:
@@ -136,7 +140,7 @@ class Search:
             run.log_text("trials.json", json.dumps([asdict(trial) for trial in self._journal.trials], indent=2))
             run.finish(status)
 
-    def summarise(self) -> int:
+    def summarize(self) -> int:
         """Print the trials, the best first, and the line that trains with its parameters."""
         console.print(_table(self._journal, self._config))
         for name, reason in self._failed.items():
@@ -157,8 +161,8 @@ class Search:
 
     def _run_on_cluster(self, graph: Graph, run: Run) -> None:
         # Ray takes a second to import, which a mistake above need not wait for.
-        from resgrid.sweep.driver import cluster
-        from resgrid.sweep.tuner import SearchListener, make_scheduler, run_trials
+        from resgrid.sweep.ray_cluster import cluster
+        from resgrid.sweep.run_trials import SearchCallbacks, make_scheduler, run_trials
 
         config = self._config
         past = {trial.name: list(trial.validations) for trial in self._journal.trials}
@@ -168,7 +172,7 @@ class Search:
         closer = threading.Thread(target=self._close_all, args=(run,), name="closing")
         closer.start()
         try:
-            with cluster(config.sweep) as resources, self._board:
+            with cluster(config.sweep) as resources, self._live_table:
                 at_once = max(1, int(cells_at_once(config, resources)))
                 left = config.search.trials - len(ended)
                 console.print(f"{left} of {config.search.trials} trials to run, up to {min(left, at_once)} at once")
@@ -180,8 +184,8 @@ class Search:
                     make_scheduler(config.search.asha, config.train.max_steps, past, ended),
                     self._area / "tune",
                     at_once,
-                    SearchListener(
-                        started=lambda name: self._board.started(self._title(name)),
+                    SearchCallbacks(
+                        started=lambda name: self._live_table.started(self._title(name)),
                         heard=self._hear,
                         failed=self._fail,
                         propose=self._propose,
@@ -214,7 +218,7 @@ class Search:
         if trial.number == len(self._journal.trials):
             self._journal.begin(trial)
         self._running[trial.name] = trial
-        self._board.add(self._title(trial.name))
+        self._live_table.add(self._title(trial.name))
         params = {path: _with(text, trial.parameters) for path, text in self._snapshot.params.items()}
         return {"cell": trial.name, "params": params}
 
@@ -232,22 +236,22 @@ class Search:
             return
         message = result.get("message", {})
         # The table knows the time that is left of a stage `train`, whatever the trial's folder is called.
-        self._board.progress(self._title(name), message | {"stage": TRAIN})
+        self._live_table.progress(self._title(name), message | {"stage": TRAIN})
         if "delivered" in message:
             trial.state = DONE
             trial.validations = _curve(self._outs(trial) / CellPaths(self._cell).curve)
             self._end(trial)
-            self._board.delivered(self._title(name), f"{TRAIN} ({trial.val_error:.2f} %)", message["seconds"])
-            self._board.ended(self._title(name), show.DONE)
+            self._live_table.delivered(self._title(name), f"{TRAIN} ({trial.val_error:.2f} %)", message["seconds"])
+            self._live_table.ended(self._title(name), show.DONE)
         elif message.get("ended") == "stopped":
             self._stopping = True
-            self._board.ended(self._title(name), show.STOPPED)
+            self._live_table.ended(self._title(name), show.STOPPED)
 
     def _give_up(self, name: str) -> None:
         trial = self._running[name]
         trial.state = STOPPED
         self._end(trial)
-        self._board.ended(
+        self._live_table.ended(
             self._title(name),
             show.STOPPED,
             f"at step {trial.step} its validation error is {trial.val_error:.2f} %: others were better",
@@ -255,10 +259,10 @@ class Search:
 
     def _fail(self, name: str, reason: str, for_good: bool) -> None:
         if not for_good:
-            self._board.retried(self._title(name), reason)
+            self._live_table.retried(self._title(name), reason)
             return
         self._failed[f"{name} ({in_words(self._running[name].parameters)})"] = reason
-        self._board.ended(self._title(name), show.FAILED, reason)
+        self._live_table.ended(self._title(name), show.FAILED, reason)
 
     def _end(self, trial: Trial) -> None:
         records = sorted((self._area / "trials" / trial.name / "records").glob("*.json"))
@@ -310,7 +314,7 @@ class Search:
         run.set_tags(
             {
                 "preset": self._config.preset,
-                "mlflow.source.name": "pipeline.search",
+                "mlflow.source.name": "resgrid.commands.search",
                 "commit": current_commit() or "",
                 "search.trials": str(wanted.trials),
             }

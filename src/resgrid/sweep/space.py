@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from resgrid.artifacts import sha256_of_text
-from resgrid.config import SearchConfig, TrainParams, check_params, with_changes
+from resgrid.artifacts.files import sha256_of_text
+from resgrid.config.reading import with_changes
+from resgrid.config.search import SearchConfig
+from resgrid.config.train import TrainParams
+from resgrid.config.whole import check_params
 
 Point = dict[str, Any]
 

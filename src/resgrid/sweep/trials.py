@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from resgrid.artifacts import write_whole
+from resgrid.artifacts.files import write_atomically
 
 STARTED, DONE, STOPPED = "started", "done", "stopped"
 
@@ -62,7 +62,7 @@ class Journal:
         content = path.read_bytes() if path.exists() else b""
         whole, newline, cut_off = content.rpartition(b"\n")
         if cut_off:
-            write_whole(path, whole + newline)
+            write_atomically(path, whole + newline)
         for line in whole.splitlines():
             self._take(json.loads(line))
 

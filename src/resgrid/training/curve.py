@@ -9,9 +9,10 @@ import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from resgrid.artifacts import CURVE_COLUMNS, csv_bytes
+from resgrid.artifacts.cell_files import CURVE_COLUMNS
+from resgrid.artifacts.files import csv_bytes
+from resgrid.training.accumulator import Accumulator
 from resgrid.training.module import Classifier
-from resgrid.training.tally import Tally
 
 Row = dict[str, float]
 
@@ -36,7 +37,7 @@ class CurveRecorder(pl.Callback):
         assert isinstance(pl_module, Classifier)
         if trainer.state.fn != TrainerFn.FITTING:  # the clean scores at the end are no part of the curve
             return
-        train, val = pl_module.train_tally.score(), pl_module.val_score
+        train, val = pl_module.train_sums.score(), pl_module.val_score
         assert val is not None
         step = trainer.global_step
         row: Row = {
@@ -48,7 +49,7 @@ class CurveRecorder(pl.Callback):
             "val/loss": val.loss,
             "val/error": val.error,
         }
-        pl_module.train_tally = Tally(pl_module.device)
+        pl_module.train_sums = Accumulator(pl_module.device)
         self.rows.append(row)
         if val.error < self.selected_error:
             self.selected_step, self.selected_error = step, val.error

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from resgrid.artifacts import DatasetCard, sha256_of_file, sha256_of_text
+from resgrid.artifacts.data_card import DatasetCard
+from resgrid.artifacts.files import sha256_of_file, sha256_of_text
 from resgrid.cells import Cell
 from resgrid.closure import import_closure
-from resgrid.config import TrainParams
+from resgrid.config.train import TrainParams
 
 
 def cell_fingerprint(cell: Cell, config: TrainParams, card: DatasetCard, stage: Path) -> str:

@@ -18,21 +18,16 @@ import pytorch_lightning as pl
 import safetensors.torch
 import torch
 
-from resgrid.artifacts import (
-    CellPaths,
-    DatasetCard,
-    PreparedPaths,
-    RunRecord,
-    StageRecord,
-    TrainMetrics,
-    record_path,
-    write_whole,
-)
-from resgrid.cells import Cell, parse_network
-from resgrid.config import TrainConfig, TrainParams
-from resgrid.data.augment import DeviceImages, load_images
-from resgrid.data.batches import EvaluationLoader
-from resgrid.data.file_images import FileEvaluationLoader, FileImages
+from resgrid.artifacts.cell_files import CellPaths, TrainMetrics
+from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
+from resgrid.artifacts.files import write_atomically
+from resgrid.artifacts.run_record import RunRecord, StageRecord, record_path
+from resgrid.cells import Cell
+from resgrid.config.machine import MachineConfig
+from resgrid.config.train import TrainConfig, TrainParams
+from resgrid.data.reading.augment import DeviceImages, load_images
+from resgrid.data.reading.batches import EvaluationLoader
+from resgrid.data.reading.file_images import FileEvaluationLoader, FileImages
 from resgrid.hardware import (
     Precision,
     choose_accelerator,
@@ -42,21 +37,22 @@ from resgrid.hardware import (
     describe_hardware,
 )
 from resgrid.models import build_network, count_parameters
+from resgrid.names import parse_network
 from resgrid.terminal import console
 from resgrid.tracking import Run, Untracked, start_run
 from resgrid.tracking.lineage import current_commit, host_name, versions
+from resgrid.training.accumulator import Score
 from resgrid.training.curve import CurveRecorder, Row, snapshot
 from resgrid.training.fingerprint import cell_fingerprint
 from resgrid.training.gradients import GradientRecorder
 from resgrid.training.module import Classifier
 from resgrid.training.progress import ProgressLine
-from resgrid.training.resume import Checkpoints, SaveForResuming, ToldToEndError
+from resgrid.training.resume import Checkpoints, SaveForResuming, TerminationRequested
 from resgrid.training.schedule import LearningRate
 from resgrid.training.sync_batchnorm import make_batchnorm_global
-from resgrid.training.tally import Score
 
 
-def train_cell(cell: Cell, config: TrainParams, stage: Path) -> None:
+def train_cell(cell: Cell, config: TrainParams, machine: MachineConfig, stage: Path) -> None:
     """Train a cell and write its weights, curve and metrics under `runs/<cell>`; go on from a checkpoint if one fits.
 
     Args:
@@ -69,7 +65,7 @@ def train_cell(cell: Cell, config: TrainParams, stage: Path) -> None:
     started, clock = datetime.now(UTC), time.monotonic()
     card = DatasetCard.read(PreparedPaths().card)
     fingerprint = cell_fingerprint(cell, config, card, stage)
-    training = Training(cell, config, card, fingerprint)
+    training = Training(cell, config, machine, card, fingerprint)
     try:
         training.run.log_params({"network": cell.network, "seed": cell.seed} | _flat_parameters(config, card))
         training.run.set_tags(_tags(cell, card, fingerprint, training.precision))
@@ -79,7 +75,7 @@ def train_cell(cell: Cell, config: TrainParams, stage: Path) -> None:
             training.write(metrics, record)
             speed = {"train/images_per_second": record.images_per_second or 0.0, "train/seconds": record.seconds}
             training.run.log_metrics(metrics.steps, speed)
-    except ToldToEndError as reason:
+    except TerminationRequested as reason:
         training.run.finish("KILLED")
         if not training.trainer.is_global_zero:
             sys.exit()  # a rank that ends with an error has Lightning kill the first one, which may still be writing
@@ -101,8 +97,10 @@ class Training:
         fingerprint: of the cell.
     """
 
-    def __init__(self, cell: Cell, config: TrainParams, card: DatasetCard, fingerprint: str) -> None:
-        self.cell, self.config, self.card, self.fingerprint = cell, config, card, fingerprint
+    def __init__(
+        self, cell: Cell, config: TrainParams, machine: MachineConfig, card: DatasetCard, fingerprint: str
+    ) -> None:
+        self.cell, self.config, self.machine, self.card, self.fingerprint = cell, config, machine, card, fingerprint
         self.precision: Precision = choose_precision(config.train.precision)
         torch.set_num_threads(config.train.threads)
         # Where this says nothing, Lightning gives each rank a share of the cores instead.
@@ -122,7 +120,7 @@ class Training:
         self.gradients = GradientRecorder(config.train.max_steps)
         self.progress = ProgressLine(cell.name, config.train.max_steps, config.train.batch_size, self.curve)
         self.checkpoints = Checkpoints.of(cell, fingerprint, self._conditions(devices * config.train.num_nodes))
-        self.saving = SaveForResuming(self.checkpoints, config.train.checkpoint_every)
+        self.saving = SaveForResuming(self.checkpoints, machine.checkpoint_every)
         self.trainer = self._build_trainer(devices)
         self.resume_from = self.checkpoints.latest()
         self.run = self._open_run()
@@ -163,10 +161,10 @@ class Training:
     def write(self, metrics: TrainMetrics, record: StageRecord) -> None:
         """Write the outs, then the record; with these in place the checkpoints have served."""
         paths = CellPaths(self.cell)
-        write_whole(paths.weights, safetensors.torch.save(snapshot(self.module)))
-        write_whole(paths.selected, safetensors.torch.save(self.curve.selected_weights))
-        write_whole(paths.curve, self.curve.csv())
-        write_whole(paths.gradients, self.gradients.csv())
+        write_atomically(paths.weights, safetensors.torch.save(snapshot(self.module)))
+        write_atomically(paths.selected, safetensors.torch.save(self.curve.selected_weights))
+        write_atomically(paths.curve, self.curve.csv())
+        write_atomically(paths.gradients, self.gradients.csv())
         metrics.write(paths.metrics)
         self._write_record(record)
         self.checkpoints.delete()
@@ -201,7 +199,7 @@ class Training:
 
     def _images(self, split: str) -> DeviceImages | FileImages:
         config = self.config
-        return load_images(PreparedPaths(), split, config.augment.normalize, self.card, config.train.workers)
+        return load_images(PreparedPaths(), split, config.augment.normalize, self.card, self.machine.workers)
 
     def _build_trainer(self, devices: int) -> pl.Trainer:
         config = self.config.train

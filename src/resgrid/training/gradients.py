@@ -8,7 +8,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from resgrid.artifacts import GRADIENTS_COLUMNS, csv_bytes
+from resgrid.artifacts.cell_files import GRADIENTS_COLUMNS
+from resgrid.artifacts.files import csv_bytes
 
 Row = tuple[int, int, str, float, float]  # GRADIENTS_COLUMNS
 

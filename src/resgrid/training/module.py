@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from resgrid.config import OptimizerConfig
-from resgrid.data.augment import DeviceImages
-from resgrid.data.file_images import FileImages
+from resgrid.config.train import OptimizerConfig
+from resgrid.data.reading.augment import DeviceImages
+from resgrid.data.reading.file_images import FileImages
+from resgrid.training.accumulator import Accumulator, Score
 from resgrid.training.schedule import LearningRate
-from resgrid.training.tally import Score, Tally
 
 
 class Classifier(pl.LightningModule):
@@ -51,9 +51,9 @@ class Classifier(pl.LightningModule):
         self.optimizer_config, self.learning_rate = optimizer, learning_rate
         self.seed = seed
         self.score_images: Literal["train", "val"] = "val"
-        self.train_tally = Tally(torch.device("cpu"))
-        self._window = Tally(torch.device("cpu"))
-        self._val_tally = Tally(torch.device("cpu"))
+        self.train_sums = Accumulator(torch.device("cpu"))
+        self._window = Accumulator(torch.device("cpu"))
+        self._val_sums = Accumulator(torch.device("cpu"))
         self.val_score: Score | None = None
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -72,7 +72,7 @@ class Classifier(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         # A resumed run has restored its sums already.
-        self.train_tally.sums = self.train_tally.sums.to(self.device)
+        self.train_sums.sums = self.train_sums.sums.to(self.device)
         self._window.sums = self._window.sums.to(self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -86,7 +86,7 @@ class Classifier(pl.LightningModule):
         images, labels = self.train_images.augmented(batch)
         logits = self._compute(images).float()
         loss = F.cross_entropy(logits, labels)
-        self.train_tally.add_sums(loss.detach() * len(labels), logits.detach(), labels)
+        self.train_sums.add_sums(loss.detach() * len(labels), logits.detach(), labels)
         if self.learning_rate.warming_up:
             self._window.add_sums(loss.detach() * len(labels), logits.detach(), labels)
         return loss
@@ -95,18 +95,18 @@ class Classifier(pl.LightningModule):
         warmup = self.learning_rate.warming_up
         if warmup and self.global_step % warmup.window == 0:
             self.learning_rate.observe_training(self.global_step, self._window.score().error)
-            self._window = Tally(self.device)
+            self._window = Accumulator(self.device)
 
     def on_validation_epoch_start(self) -> None:
         _share_batchnorm_statistics(self.network)
-        self._val_tally = Tally(self.device)
+        self._val_sums = Accumulator(self.device)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         images, labels = (self.val_images if self.score_images == "val" else self.train_images).plain(batch)
-        self._val_tally.add(self._compute(images), labels)
+        self._val_sums.add(self._compute(images), labels)
 
     def on_validation_epoch_end(self) -> None:
-        self.val_score = self._val_tally.score()
+        self.val_score = self._val_sums.score()
         if self.trainer.state.fn == TrainerFn.FITTING:  # the clean scores at the end change no rate
             self.learning_rate.observe_validation(self.global_step, self.val_score.error)
 
@@ -114,7 +114,7 @@ class Classifier(pl.LightningModule):
         checkpoint["resgrid"] = {
             "learning_rate": self.learning_rate.state_dict(),
             "window": _summed_over_ranks(self._window),
-            "train_tally": _summed_over_ranks(self.train_tally),
+            "train_sums": _summed_over_ranks(self.train_sums),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ class Classifier(pl.LightningModule):
         # The sums of all ranks go on in the first one.
         share = 1.0 if self.trainer.is_global_zero else 0.0
         self._window.sums = state["window"] * share
-        self.train_tally.sums = state["train_tally"] * share
+        self.train_sums.sums = state["train_sums"] * share
 
 
 def _draws_of_step(seed: int, step: int, rank: int) -> int:
@@ -140,7 +140,7 @@ def _generator_of(device: torch.device) -> torch.Generator:
     return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator
 
 
-def _summed_over_ranks(tally: Tally) -> Tensor:
+def _summed_over_ranks(tally: Accumulator) -> Tensor:
     sums = tally.sums.clone()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(sums)

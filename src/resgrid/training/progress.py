@@ -11,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from resgrid.artifacts import write_whole
+from resgrid.artifacts.files import write_atomically
 from resgrid.terminal import console
 from resgrid.training.curve import CurveRecorder, Row
 
@@ -94,7 +94,7 @@ class ProgressLine(pl.Callback):
             "images_per_second": round(self._speed(trainer), 1),
             "validations": validations,
         }
-        write_whole(file, json.dumps(progress).encode())
+        write_atomically(file, json.dumps(progress).encode())
 
     def _speed(self, trainer: pl.Trainer) -> float:
         return (trainer.global_step - self._first_step) * self.batch_size / (time.monotonic() - self._began)

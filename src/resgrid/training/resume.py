@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 import torch.distributed
 
-from resgrid.artifacts import sha256_of_file, state_folder, write_whole
+from resgrid.artifacts.files import sha256_of_file, state_folder, write_atomically
 from resgrid.cells import Cell
 from resgrid.terminal import console
 
@@ -27,7 +27,7 @@ KEPT = 2
 AGREE_EVERY = 16
 
 
-class ToldToEndError(Exception):
+class TerminationRequested(Exception):
     """A process of the training got SIGTERM (a preempted node, a stopped job); a checkpoint is written."""
 
 
@@ -73,7 +73,7 @@ class Checkpoints:
         path = self.folder / f"step-{step:08d}.ckpt"
         seal: dict[str, Any] = {"sha256": sha256_of_file(partial), "conditions": self.conditions}
         partial.replace(path)
-        write_whole(_seal_of(path), json.dumps(seal, indent=2).encode())
+        write_atomically(_seal_of(path), json.dumps(seal, indent=2).encode())
         for old in sorted(self.folder.glob("step-*.ckpt"))[:-KEPT]:
             _seal_of(old).unlink(missing_ok=True)
             old.unlink()
@@ -119,7 +119,7 @@ class SaveForResuming(pl.Callback):
         if (told_to_end or step % self.every == 0) and step > self._saved_at:
             self._save(trainer)
         if told_to_end:
-            raise ToldToEndError(f"told to end at step {step}")
+            raise TerminationRequested(f"told to end at step {step}")
 
     def _note_signal(self, signum: int, frame: object) -> None:
         self._told_to_end = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Any
 
-from resgrid.config import OptimizerConfig, ScheduleConfig, WarmupConfig
+from resgrid.config.train import OptimizerConfig, ScheduleConfig, WarmupConfig
 
 
 class LearningRate:

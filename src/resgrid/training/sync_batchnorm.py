@@ -21,9 +21,9 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         x = input.float()
         ranks = torch.distributed.get_world_size()
         mean = all_reduce(x.mean(dim=(0, 2, 3))) / ranks
-        centred = x - mean[:, None, None]
+        centered = x - mean[:, None, None]
         # The deviations from the common mean, not a difference of large squares, which would cancel digits.
-        variance = all_reduce(centred.square().mean(dim=(0, 2, 3))) / ranks
+        variance = all_reduce(centered.square().mean(dim=(0, 2, 3))) / ranks
         with torch.no_grad():
             count = ranks * x.numel() / x.shape[1]
             self.running_mean.lerp_(mean, self.momentum)
@@ -31,7 +31,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+        return (centered * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
 
 
 def make_batchnorm_global(network: nn.Module) -> None:

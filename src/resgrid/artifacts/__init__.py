@@ -1,0 +1,1 @@
+"""What passes between pipeline stages: where each file is and what it contains."""

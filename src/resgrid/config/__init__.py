@@ -1,0 +1,1 @@
+"""The configuration: frozen, typed models of the sections of `params.yaml`, one file for each concern."""

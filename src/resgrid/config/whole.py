@@ -1,0 +1,68 @@
+"""All of `params.yaml`, for commands; no pipeline stage imports this module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from resgrid.config.machine import MachineConfig
+from resgrid.config.reading import PARAMS_FILE, check_sections, read_params, with_changes
+from resgrid.config.report import ReportParams
+from resgrid.config.search import SearchConfig
+from resgrid.config.sweep import SweepConfig
+
+
+class Config(ReportParams):
+    """All of `params.yaml`."""
+
+    machine: MachineConfig
+    sweep: SweepConfig
+    search: SearchConfig
+
+    @model_validator(mode="after")
+    def _the_images_are_used_as_they_are_kept(self) -> Self:
+        augment, data = self.augment, self.data
+        mistakes: list[str] = []
+        if data.storage == "arrays":
+            unused = {
+                "augment.crop": (augment.crop, None),
+                "augment.lighting": (augment.lighting, 0),
+                "evaluate.views": (self.evaluate.views, "single"),
+            }
+            mistakes += [
+                f"{place}: {value}: is for data.storage 'files'; allowed with 'arrays' is {allowed}"
+                for place, (value, allowed) in unused.items()
+                if value != allowed
+            ]
+        elif augment.pad:
+            mistakes.append(f"augment.pad: {augment.pad}: is for data.storage 'arrays'; allowed with 'files' is 0")
+        elif augment.crop is None:
+            mistakes.append("augment.crop: None: data.storage 'files' needs shorter_side or area here")
+        elif augment.crop.shorter_side is not None and augment.crop.shorter_side[0] < (data.image_size or 0):
+            mistakes.append(
+                f"augment.crop.shorter_side[0]: {augment.crop.shorter_side[0]}: must be at least data.image_size, "
+                f"{data.image_size}"
+            )
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        return self
+
+
+def load_config(path: Path = PARAMS_FILE, changes: Mapping[str, Any] | None = None) -> Config:
+    """Read and check `params.yaml`.
+
+    Args:
+        changes: values to use instead of the file's, by their dotted names, such as `{"optimizer.lr": 0.1}`.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML, or holds values that are not allowed; all of them are listed.
+    """
+    return check_params(with_changes(read_params(path), changes or {}), path)
+
+
+def check_params(values: dict[str, Any], path: Path) -> Config:
+    """Turn plain values into a `Config`; see `check_sections`."""
+    return check_sections(values, path, Config)

@@ -1,0 +1,1 @@
+"""Raw files: find or download them, verify them, and list what they contain."""

@@ -1,0 +1,1 @@
+"""Raw files to prepared arrays: decode, split, measure."""

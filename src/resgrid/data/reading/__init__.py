@@ -1,0 +1,1 @@
+"""Read access to prepared data: batches of images for training and evaluation."""

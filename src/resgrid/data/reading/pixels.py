@@ -1,0 +1,127 @@
+"""Image files to pixels: decoding to RGB, scaling, and where crops lie. Pillow and numpy only, for decoding workers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from resgrid.config.augment import CropConfig
+
+_PIXEL_LIMIT = 1 << 26
+_FORMATS = ("JPEG", "PNG", "BMP", "PPM")
+_EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+
+# Uniform numbers that one random crop may use: tries × (area, aspect, top, left). torchvision gives up after ten tries.
+_TRIES = 10
+CROP_DRAWS = 4 * _TRIES
+
+
+def read_rgb(content: bytes) -> Image.Image:
+    """An image file as 8-bit RGB, whatever it holds: gray, a palette, CMYK. EXIF is ignored, as in the training of
+    ImageNet networks everywhere.
+
+    Raises:
+        ValueError: it is truncated, damaged, too large, or no image of a known kind.
+    """
+    try:
+        with Image.open(BytesIO(content), formats=_FORMATS) as image:
+            if image.width * image.height > _PIXEL_LIMIT:
+                raise ValueError(f"{image.width}×{image.height} pixels are more than {_PIXEL_LIMIT}")
+            if image.mode not in _EIGHT_BIT_MODES:
+                raise ValueError(f"mode {image.mode}, but only 8 bits a channel are read")
+            return image.convert("RGB")
+    except UnidentifiedImageError as error:  # whose message holds a memory address
+        raise ValueError(f"no image of the kinds {', '.join(_FORMATS)}") from error
+    except Exception as error:  # a damaged image can raise anything
+        raise ValueError(str(error)) from error
+
+
+def scaled_size(width: int, height: int, shorter_side: int) -> tuple[int, int]:
+    """Width and height of an image whose shorter side is brought to `shorter_side`; the longer is rounded down, as
+    torchvision's `Resize` does."""
+    shorter, longer = sorted((width, height))
+    other = int(shorter_side * longer / shorter)
+    return (shorter_side, other) if width <= height else (other, shorter_side)
+
+
+def scaled(image: Image.Image, shorter_side: int) -> Image.Image:
+    """The whole image with another shorter side (bilinear, antialiased), the very pixels of torchvision's `Resize`."""
+    return image.resize(scaled_size(*image.size, shorter_side), Image.Resampling.BILINEAR)
+
+
+def center_crop(image: Image.Image, size: int) -> Image.Image:
+    """The central square, where torchvision's `CenterCrop` puts it."""
+    left, top = (round((side - size) / 2) for side in image.size)
+    return image.crop((left, top, left + size, top + size))
+
+
+def five_crops(image: Image.Image, shorter_side: int, size: int) -> list[np.ndarray]:
+    """Four corners and the center, uint8 (size, size, 3) each, of the image's central square of `shorter_side` pixels.
+
+    With their mirror images they are AlexNet's ten crops (Krizhevsky et al. 2012, section 4.1): it takes the corners of
+    the square, not of the rectangle.
+    """
+    square = center_crop(scaled(image, shorter_side), shorter_side)
+    far = shorter_side - size
+    corners = [(0, 0), (far, 0), (0, far), (far, far)]
+    crops = [square.crop((left, top, left + size, top + size)) for left, top in corners]
+    return [np.asarray(crop) for crop in (*crops, center_crop(square, size))]
+
+
+def random_crop(image: Image.Image, crop: CropConfig, size: int, draws: Sequence[float]) -> np.ndarray:
+    """A random crop, uint8 (size, size, 3), from `CROP_DRAWS` uniform numbers in [0, 1).
+
+    With `crop.shorter_side`: a window somewhere in the image whose shorter side is scaled to a random length (paper,
+    section 3.4). Only the window is computed. With `crop.area`: torchvision's `RandomResizedCrop`.
+    """
+    if crop.shorter_side is not None:
+        window = random_scale_window(*image.size, crop.shorter_side, size, draws)
+        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=window))
+    assert crop.area is not None
+    part = image.crop(random_area_box(*image.size, crop.area, crop.aspect, draws))
+    return np.asarray(part.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def random_scale_window(
+    width: int, height: int, shorter_side: Sequence[int], size: int, draws: Sequence[float]
+) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom, in an image's own pixels, of a window that has `size` pixels each way when the
+    image's shorter side is scaled to a length between the bounds of `shorter_side`, these included."""
+    lowest, highest = shorter_side
+    scaled_width, scaled_height = scaled_size(width, height, lowest + _below(draws[0], highest - lowest + 1))
+    top, left = _below(draws[1], scaled_height - size + 1), _below(draws[2], scaled_width - size + 1)
+    x, y = width / scaled_width, height / scaled_height
+    # Pillow refuses a box that rounding takes beyond the image.
+    return left * x, top * y, min((left + size) * x, width), min((top + size) * y, height)
+
+
+def random_area_box(
+    width: int, height: int, area: Sequence[float], aspect: Sequence[float], draws: Sequence[float]
+) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a part with a random share of the image's area and a random aspect (width over
+    height, uniform in its logarithm), as torchvision's `RandomResizedCrop.get_params` draws them."""
+    shapes = [math.log(bound) for bound in aspect]
+    for of_area, of_aspect, of_top, of_left in (draws[start : start + 4] for start in range(0, CROP_DRAWS, 4)):
+        target, ratio = width * height * _between(area, of_area), math.exp(_between(shapes, of_aspect))
+        w, h = round(math.sqrt(target * ratio)), round(math.sqrt(target / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top, left = _below(of_top, height - h + 1), _below(of_left, width - w + 1)
+            return left, top, left + w, top + h
+    # As in torchvision: the largest central part of an allowed aspect.
+    narrowest, widest = aspect
+    w, h = min(width, round(height * widest)), min(height, round(width / narrowest))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+def _below(draw: float, count: int) -> int:
+    """A whole number from 0 to count - 1."""
+    return int(draw * count)
+
+
+def _between(bounds: Sequence[float], draw: float) -> float:
+    return bounds[0] + draw * (bounds[1] - bounds[0])

@@ -1,0 +1,1 @@
+"""Families of networks, one file each; `resgrid.models.build` imports the one that a name asks for."""

@@ -1,0 +1,56 @@
+"""The paper's family for small images, plain and residual (section 4.2)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from resgrid.models.blocks import BOTTLENECK_EXPANSION, build_stage, convolution, normalization, normalize_and_activate
+from resgrid.models.initialization import initialize
+from resgrid.names import PlainOrResidual
+
+STEM_CHANNELS = 16
+STAGE_CHANNELS = (16, 32, 64)
+
+
+class CifarNetwork(nn.Module):
+    """A 3×3 stem, three stages of n blocks with 16, 32 and 64 channels, global average pooling, one linear layer.
+
+    The first block of the second and the third stage halves height and width with stride 2. With bottlenecks the
+    stages have 64, 128 and 256 channels (arXiv 1603.05027, section 4). A plain network and its residual twin of option
+    A have exactly the same weights; without any shortcut this class is the plain network.
+
+    Args:
+        network: what the name says.
+        num_classes: width of the output.
+        in_channels: of the images.
+    """
+
+    def __init__(self, network: PlainOrResidual, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.network = network
+        expansion = BOTTLENECK_EXPANSION if network.bottleneck else 1
+        first, second, third = (expansion * channels for channels in STAGE_CHANNELS)
+        blocks = network.blocks_per_stage
+        self.conv1 = convolution(in_channels, STEM_CHANNELS, 3, bias=network.norm == "nonorm")
+        if network.norm != "preact":
+            self.bn1 = normalization(STEM_CHANNELS, network.norm)
+        self.layer1 = build_stage(STEM_CHANNELS, first, blocks[0], 1, network)
+        self.layer2 = build_stage(first, second, blocks[1], 2, network)
+        self.layer3 = build_stage(second, third, blocks[2], 2, network)
+        if network.norm == "preact":  # the blocks begin with norm and activation, so that both are due after the last
+            self.bn_last = normalization(third, network.norm)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.linear = nn.Linear(third, num_classes)
+        initialize(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, in_channels, H, W), normalized, to logits (N, num_classes)."""
+        x = self.conv1(x)  # (N, 16, H, W)
+        if self.network.norm != "preact":
+            x = normalize_and_activate(x, self.bn1, self.network)
+        x = self.layer1(x)  # (N, 16, H, W); four times the channels with bottlenecks
+        x = self.layer2(x)  # (N, 32, H/2, W/2)
+        x = self.layer3(x)  # (N, 64, H/4, W/4)
+        if self.network.norm == "preact":
+            x = normalize_and_activate(x, self.bn_last, self.network)
+        return self.linear(self.pool(x).flatten(1))

@@ -1,0 +1,65 @@
+"""The paper's family for ImageNet, plain and residual (Table 1)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from resgrid.models.blocks import (
+    BOTTLENECK_EXPANSION,
+    build_stage,
+    convolution,
+    normalization,
+    normalize_and_activate,
+)
+from resgrid.models.initialization import initialize
+from resgrid.names import PlainOrResidual
+
+STEM_CHANNELS = 64
+STAGE_CHANNELS = (64, 128, 256, 512)
+
+
+class ImagenetNetwork(nn.Module):
+    """A 7×7 stem with stride 2, 3×3 max pooling, four stages, global average pooling, one linear layer.
+
+    The first block of the second to the fourth stage halves height and width with stride 2; bottlenecks have four
+    times the channels at their ends. Weights have torchvision's names, and with option B and `stride3x3` their shapes.
+
+    Args:
+        network: what the name says.
+        num_classes: width of the output.
+        in_channels: of the images.
+    """
+
+    def __init__(self, network: PlainOrResidual, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.network = network
+        expansion = BOTTLENECK_EXPANSION if network.bottleneck else 1
+        first, second, third, fourth = (expansion * channels for channels in STAGE_CHANNELS)
+        blocks = network.blocks_per_stage
+        self.conv1 = convolution(in_channels, STEM_CHANNELS, 7, stride=2, bias=network.norm == "nonorm")
+        if network.norm != "preact":
+            self.bn1 = normalization(STEM_CHANNELS, network.norm)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.layer1 = build_stage(STEM_CHANNELS, first, blocks[0], 1, network)
+        self.layer2 = build_stage(first, second, blocks[1], 2, network)
+        self.layer3 = build_stage(second, third, blocks[2], 2, network)
+        self.layer4 = build_stage(third, fourth, blocks[3], 2, network)
+        if network.norm == "preact":  # the blocks begin with norm and activation, so that both are due after the last
+            self.bn_last = normalization(fourth, network.norm)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(fourth, num_classes)
+        initialize(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, in_channels, H, W), normalized, to logits (N, num_classes)."""
+        x = self.conv1(x)  # (N, 64, H/2, W/2)
+        if self.network.norm != "preact":
+            x = normalize_and_activate(x, self.bn1, self.network)
+        x = self.maxpool(x)  # (N, 64, H/4, W/4)
+        x = self.layer1(x)  # (N, 64, H/4, W/4); four times the channels with bottlenecks, here and below
+        x = self.layer2(x)  # (N, 128, H/8, W/8)
+        x = self.layer3(x)  # (N, 256, H/16, W/16)
+        x = self.layer4(x)  # (N, 512, H/32, W/32)
+        if self.network.norm == "preact":
+            x = normalize_and_activate(x, self.bn_last, self.network)
+        return self.fc(self.avgpool(x).flatten(1))

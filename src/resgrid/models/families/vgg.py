@@ -1,0 +1,47 @@
+"""VGG for small images: Simonyan and Zisserman, arXiv 1409.1556, Table 1, with batch norm and one linear layer."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from resgrid.models.initialization import initialize
+
+CHANNELS = (64, 128, 256, 512, 512)
+# Convolutions in each of the five stages: columns A, B, D and E of the table.
+CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+
+
+class CifarVgg(nn.Module):
+    """Five stages of 3×3 convolutions, each followed by batch norm and ReLU, with 2×2 max pooling after each stage.
+
+    What is left of a 32×32 image is one position of 512 channels. The original's three linear layers, made for 7×7
+    positions, hold most of its weights; here is one, as is usual for small images.
+
+    Args:
+        depth: 11, 13, 16 or 19: of the original; without two of its linear layers the network has two layers less.
+        num_classes: width of the output.
+        in_channels: of the images.
+    """
+
+    def __init__(self, depth: int, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for channels, convolutions in zip(CHANNELS, CONVOLUTIONS[depth], strict=True):
+            for _ in range(convolutions):
+                layers += [
+                    nn.Conv2d(in_channels, channels, kernel_size=3, padding=1, bias=False),
+                    nn.BatchNorm2d(channels),
+                    nn.ReLU(inplace=True),
+                ]
+                in_channels = channels
+            # Rounding sizes up lets images of any size through; for multiples of 32 there is nothing to round.
+            layers.append(nn.MaxPool2d(kernel_size=2, ceil_mode=True))
+        self.features = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(in_channels, num_classes)
+        initialize(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, in_channels, H, W), normalized, to logits (N, num_classes)."""
+        x = self.features(x)  # (N, 512, ceil(H/32), ceil(W/32))
+        return self.classifier(self.pool(x).flatten(1))

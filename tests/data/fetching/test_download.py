@@ -1,0 +1,108 @@
+"""Downloads over connections that break: resumed, retried, and right in the end."""
+
+from __future__ import annotations
+
+import gzip
+import random
+from pathlib import Path
+
+import pytest
+
+from resgrid.data.fetching.download import SourceError, downloaded
+from tests.data.conftest import Mirror
+
+CONTENT = random.Random(0).randbytes(3_000_000)
+
+
+def received(mirror: Mirror) -> bytes:
+    with downloaded(f"{mirror.address}/file.bin") as path:
+        return path.read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def _serve(mirror: Mirror) -> None:
+    mirror.files = {"file.bin": CONTENT}
+
+
+def parts() -> list[Path]:
+    return list(Path("state/downloads").glob("*.part"))
+
+
+def test_a_download_is_gone_after_use(mirror: Mirror) -> None:
+    assert received(mirror) == CONTENT
+    assert not parts()
+
+
+def test_a_broken_connection_is_taken_up_where_it_ended(mirror: Mirror) -> None:
+    mirror.faults = ["drop"]
+    assert received(mirror) == CONTENT
+    assert [span for _, span in mirror.asked] == [None, "bytes=1500000-"]
+
+
+def test_many_breaks_are_survived_as_long_as_bytes_come(mirror: Mirror) -> None:
+    mirror.faults = ["drop"] * 12
+    assert received(mirror) == CONTENT
+
+
+def test_a_server_without_ranges_sends_everything_again(mirror: Mirror) -> None:
+    mirror.ranges = False
+    mirror.faults = ["drop"]
+    assert received(mirror) == CONTENT
+
+
+def test_an_overloaded_server_is_asked_again(mirror: Mirror) -> None:
+    mirror.faults = ["500", "500"]
+    assert received(mirror) == CONTENT
+    assert len(mirror.asked) == 3
+
+
+def test_a_dead_server_is_given_up_and_what_came_is_kept(mirror: Mirror) -> None:
+    mirror.faults = ["drop", *["500"] * 9]
+    with pytest.raises(SourceError, match=r"/file.bin can't be had: .* 500 .*after 5 attempts.*what has come is kept"):
+        received(mirror)
+    assert parts()[0].stat().st_size == 1_500_000
+    mirror.faults = []
+    assert received(mirror) == CONTENT
+    assert mirror.asked[-1] == ("/file.bin", "bytes=1500000-")
+
+
+def test_a_missing_file_is_not_asked_for_again(mirror: Mirror) -> None:
+    mirror.files = {}
+    with pytest.raises(SourceError, match=r"/file.bin: the server answered 404 Not Found"):
+        received(mirror)
+    assert len(mirror.asked) == 1
+
+
+def test_nobody_listening_is_given_up() -> None:
+    # The discard port, on which nothing listens.
+    with (
+        pytest.raises(SourceError, match=r"http://127.0.0.1:9/file.bin can't be had"),
+        downloaded("http://127.0.0.1:9/file.bin"),
+    ):
+        pass
+
+
+def test_a_part_that_is_longer_than_the_file_is_dropped(mirror: Mirror) -> None:
+    mirror.faults = ["drop", *["500"] * 9]
+    with pytest.raises(SourceError):
+        received(mirror)
+    mirror.faults = []
+    mirror.files = {"file.bin": CONTENT[:1000]}
+    assert received(mirror) == CONTENT[:1000]
+
+
+def test_a_wrong_download_is_deleted_and_others_are_kept(mirror: Mirror) -> None:
+    with pytest.raises(SourceError, match="wrong"), downloaded(f"{mirror.address}/file.bin"):
+        raise SourceError("wrong")
+    assert not parts()
+    with pytest.raises(OSError, match="full"), downloaded(f"{mirror.address}/file.bin"):
+        raise OSError("full")
+    assert len(parts()) == 1
+    assert received(mirror) == CONTENT
+    assert mirror.asked[-1] == ("/file.bin", f"bytes={len(CONTENT)}-")
+
+
+def test_a_declared_encoding_is_not_undone(mirror: Mirror) -> None:
+    mirror.files = {"file.bin": gzip.compress(CONTENT)}
+    mirror.headers = {"Content-Encoding": "gzip"}
+    assert gzip.decompress(received(mirror)) == CONTENT

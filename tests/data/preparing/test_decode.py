@@ -1,0 +1,390 @@
+"""Raw files to arrays: every published format, and archives and pickles that nobody should open."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from resgrid.config.data import DataConfig
+from resgrid.data.fetching import archives
+from resgrid.data.fetching.fetch import fetch
+from resgrid.data.preparing import decode as decode_module
+from resgrid.data.preparing.decode import Decoded, decode, load_pickle
+from resgrid.data.reading import pixels as pixels_module
+from support.data_formats import (
+    Sample,
+    cifar10_sample,
+    cifar100_sample,
+    contents,
+    encoded,
+    idx,
+    image_files,
+    mnist_sample,
+    put,
+    python2_pickle,
+    sha256,
+    tar,
+)
+
+RAW = Path("raw")
+
+
+def fetched(sample: Sample) -> DataConfig:
+    config = sample.config(put(Path("mirror"), sample.files))
+    fetch(config, RAW)
+    return config
+
+
+def pixels(decoded: Decoded) -> dict[str, np.ndarray]:
+    """All images by published split; each must come once."""
+    arrays = {split: np.zeros((len(labels), *decoded.shape), np.uint8) for split, labels in decoded.labels.items()}
+    seen = {split: np.zeros(len(labels), int) for split, labels in decoded.labels.items()}
+    for block in decoded.blocks():
+        arrays[block.split][block.rows] = block.images
+        seen[block.split][block.rows] += 1
+    assert all((count == 1).all() for count in seen.values())
+    return arrays
+
+
+@pytest.mark.parametrize("block", [1024, 7])
+@pytest.mark.parametrize("sample", [mnist_sample(), cifar10_sample(), cifar100_sample()], ids=lambda s: s.name)
+def test_published_formats(sample: Sample, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_module, "_BLOCK", block)
+    decoded = decode(fetched(sample), RAW)
+    assert decoded.shape == sample.images["train"].shape[1:]
+    for split, images in pixels(decoded).items():
+        np.testing.assert_array_equal(images, sample.images[split])
+        np.testing.assert_array_equal(decoded.labels[split], sample.labels[split])
+        assert decoded.labels[split].dtype == np.int64
+
+
+def test_class_names_come_from_the_files() -> None:
+    assert decode(fetched(cifar10_sample()), RAW).classes[:3] == ["airplane", "automobile", "bird"]
+    assert decode(fetched(cifar100_sample()), RAW).classes[98:] == ["fine98", "fine99"]
+
+
+def test_digits_are_scikit_learns_scaled_to_bytes() -> None:
+    config = DataConfig(name="digits")
+    fetch(config, RAW)
+    decoded = decode(config, RAW)
+    flat, labels = load_digits(return_X_y=True)
+    expected = np.round(np.asarray(flat).reshape(-1, 1, 8, 8) * 255 / 16)
+    np.testing.assert_array_equal(pixels(decoded)["train"], expected)
+    np.testing.assert_array_equal(decoded.labels["train"], np.asarray(labels))
+    assert "test" not in decoded.labels
+
+
+def test_a_missing_or_changed_raw_file_is_named() -> None:
+    config = fetched(mnist_sample())
+    put(RAW, {"t10k-labels-idx1-ubyte": b"changed"})
+    with pytest.raises(
+        ValueError, match=r"raw/t10k-labels-idx1-ubyte has the wrong checksum.* run `dvc repro download`"
+    ):
+        decode(config, RAW)
+    (RAW / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(ValueError, match=r"raw/t10k-labels-idx1-ubyte is missing; run `dvc repro download`"):
+        decode(config, RAW)
+
+
+def with_content(name: str, content: bytes) -> DataConfig:
+    """MNIST with one file replaced by a wrong one that has the right checksum."""
+    sample = mnist_sample()
+    sample.files[f"{name}.gz"] = content
+    sample.sha256[name] = sha256(content)
+    return fetched(sample)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train-images-idx3-ubyte", idx(np.zeros(3)), r"train-images-idx3-ubyte: is no idx file of 3 dimensions"),
+        ("train-images-idx3-ubyte", b"", r"train-images-idx3-ubyte: is no idx file"),
+        ("t10k-labels-idx1-ubyte", idx(np.zeros(20))[:-1], r"19 values, but shape \(20,\) in the header"),
+        ("t10k-labels-idx1-ubyte", idx(np.zeros(19)), "test: 20 images, but 19 labels"),
+        ("t10k-labels-idx1-ubyte", idx(np.full(20, 10)), "test: labels from 10 to 10; allowed is 0 to 9"),
+        ("t10k-images-idx3-ubyte", idx(np.zeros((20, 8, 8))), "the images of train and test differ in shape"),
+        ("t10k-images-idx3-ubyte", idx(np.zeros((0, 28, 28))), "test: "),
+    ],
+)
+def test_a_wrong_idx_file_is_named(name: str, content: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        decode(with_content(name, content), RAW)
+
+
+# CIFAR's pickles
+
+
+class _Attack:
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, ("touch attacked",)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_that_calls_something_is_refused(protocol: int) -> None:
+    with pytest.raises(ValueError, match=r"batch: refused, .* asks for .*\.system"):
+        load_pickle("batch", pickle.dumps({1: _Attack()}, protocol))
+    assert not Path("attacked").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", python2_pickle({b"a": [1]})[:-3], python2_pickle([1])])
+def test_a_damaged_pickle_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"batch: (refused|holds list)"):
+        load_pickle("batch", content)
+
+
+def test_no_pickle_is_opened_before_its_checksum_holds() -> None:
+    config = fetched(cifar10_sample())
+    attack = tar({"cifar-10-batches-py/data_batch_1": pickle.dumps(_Attack(), 2)})
+    put(RAW, {"cifar-10-python.tar.gz": attack})
+    with pytest.raises(ValueError, match=r"raw/cifar-10-python.tar.gz has the wrong checksum"):
+        decode(config, RAW)
+    assert not Path("attacked").exists()
+
+
+META = python2_pickle({b"fine_label_names": [b"a", b"b"]})
+GOOD = python2_pickle({b"data": np.zeros((2, 3072), np.uint8), b"fine_labels": [0, 1]})
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"train": GOOD, "meta": META}, "cifar-100-python.tar.gz lacks cifar-100-python/test"),
+        ({"train": GOOD, "test": GOOD, "meta": python2_pickle({})}, "meta holds no list fine_label_names"),
+        ({"train": GOOD, "test": python2_pickle({}), "meta": META}, "test: holds no uint8 array 'data' of 3072 values"),
+        (
+            {"train": GOOD, "test": python2_pickle({b"data": np.zeros((2, 3072), np.uint8)}), "meta": META},
+            "test: holds no list 'fine_labels'",
+        ),
+    ],
+)
+def test_a_wrong_cifar_archive_is_named(files: dict[str, bytes], message: str) -> None:
+    content = tar({f"cifar-100-python/{name}": data for name, data in files.items()})
+    archive = "cifar-100-python.tar.gz"
+    with pytest.raises(ValueError, match=message):
+        decode(fetched(Sample("cifar100", {archive: content}, {archive: sha256(content)}, {}, {})), RAW)
+
+
+# Archives of images
+
+
+def images(archive: bytes, name: str = "images.tar.gz", size: int | None = None) -> Decoded:
+    put(RAW, {name: archive})
+    return decode(DataConfig(name="imagefolder", source=name, image_size=size), RAW)
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("block", [1024, 3])
+@pytest.mark.parametrize("form", ["tar.gz", "tar", "zip", "folder", "in a folder", "backwards"])
+def test_image_archives_of_all_forms_give_the_same(form: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_module, "_BLOCK", block)
+    files = image_files()
+    if form == "folder":
+        config = DataConfig(name="imagefolder", source=str(put(Path("folder"), files)))
+        fetch(config, RAW)
+        decoded = decode(config, RAW)
+    elif form == "zip":
+        decoded = images(zipped(files), "images.zip")
+    elif form == "tar":
+        decoded = images(tar(files, "w"), "images.tar")
+    elif form == "in a folder":
+        junk = {"top/README.md": b"", "top/train/.DS_Store": b"", "__MACOSX/train/cat/._0.png": b""}
+        decoded = images(tar({f"./top/{name}": data for name, data in files.items()} | junk))
+    else:
+        decoded = images(tar(dict(reversed(files.items())) if form == "backwards" else files))
+    assert decoded.classes == ["cat", "dog"]
+    assert decoded.shape == (3, 8, 8)
+    assert decoded.notes == []
+    np.testing.assert_array_equal(decoded.labels["train"], [0] * 6 + [1] * 6)
+    for split, arrays in pixels(decoded).items():
+        names = sorted(name for name in files if name.startswith(split))
+        expected = [np.asarray(Image.open(BytesIO(files[name]))).transpose(2, 0, 1) for name in names]
+        np.testing.assert_array_equal(arrays, expected)
+
+
+def test_val_is_the_test_where_there_is_no_test() -> None:
+    files = {name.replace("test/", "val/"): content for name, content in image_files().items()}
+    decoded = images(tar(files))
+    assert len(decoded.labels["test"]) == 4
+    assert decoded.notes == ["tested on val"]
+
+
+def test_test_comes_before_val() -> None:
+    files = image_files()
+    unused = encoded(np.zeros((9, 9, 3), np.uint8), "JPEG")
+    decoded = images(tar({"val/cat/0.jpg": unused} | files))
+    assert len(decoded.labels["test"]) == 4
+    assert decoded.notes == []
+    assert len(pixels(decoded)["train"]) == 12
+
+
+def test_jpeg_is_noted_by_content() -> None:
+    files = image_files()
+    assert images(tar(image_files("JPEG"))).notes == ["decoded from JPEG (lossy)"]
+    files["train/dog/3.png"] = encoded(np.zeros((8, 8, 3), np.uint8), "JPEG")
+    assert images(tar(files)).notes == ["decoded from JPEG (lossy)"]
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "P", "1", "LA"])
+def test_grey_and_other_modes_become_rgb(mode: str) -> None:
+    content = BytesIO()
+    Image.new("RGB", (8, 8), "white").convert(mode).save(content, "JPEG" if mode == "CMYK" else "PNG")
+    decoded = images(tar(image_files() | {"train/cat/0.png": content.getvalue()}))
+    assert (pixels(decoded)["train"][0] == 255).all()
+
+
+def test_exif_is_ignored() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: to be turned by a quarter
+    left_black = np.repeat(np.array([[0] * 4 + [255] * 4]), 8, axis=0).astype(np.uint8)
+    files = image_files() | {"train/cat/0.png": encoded(left_black, "PNG", exif=exif)}
+    np.testing.assert_array_equal(pixels(images(tar(files)))["train"][0], np.stack([left_black] * 3))
+
+
+def test_images_are_resized_at_the_shorter_side_and_cropped_in_the_centre() -> None:
+    stripes = np.zeros((16, 48, 3), np.uint8)
+    stripes[:, 16:32] = 200  # the center square
+    files = image_files() | {"train/cat/0.png": encoded(stripes)}
+    decoded = images(tar(files), size=8)
+    assert decoded.notes == ["resized to 8×8 pixels"]
+    center = pixels(decoded)["train"][0]
+    assert decoded.shape == center.shape == (3, 8, 8)
+    assert (center[:, :, 2:6] == 200).all()
+
+
+def test_shrinking_is_antialiased() -> None:
+    board = np.indices((64, 64)).sum(0) % 2 * 255
+    files = image_files() | {"train/cat/0.png": encoded(np.stack([board] * 3, 2).astype(np.uint8))}
+    assert abs(pixels(images(tar(files), size=8))["train"][0].astype(int) - 127).max() <= 2
+
+
+def test_images_of_different_size_are_an_error_that_says_how_to_mend_it() -> None:
+    files = image_files() | {"test/dog/1.png": encoded(np.zeros((9, 10, 3), np.uint8))}
+    decoded = images(tar(files))
+    with pytest.raises(
+        ValueError, match=r"test/dog/1.png has 10×9 pixels, but train/cat/0.png has 8×8; give data.image_size"
+    ):
+        list(decoded.blocks())
+
+
+PIXEL = image_files()["train/cat/0.png"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train/cat/1.png": PIXEL[:60]}, r"images.tar.gz: train/cat/1.png can't be read as an image"),
+        ({"train/cat/1.png": b"text"}, r"train/cat/1.png can't be read as an image: no image of the kinds"),
+        ({"train/cat/1.png": encoded(np.zeros((8, 8), np.uint16))}, r"train/cat/1.png .*: mode I;16, but only 8 bits"),
+        ({"train/cat/notes.txt": b""}, r"train/cat/notes.txt is no image; allowed are .jpg"),
+        ({"train/0.png": PIXEL}, r"train/0.png lies elsewhere than in <split>/<class>/<image>"),
+        ({"train/cat/images/0.png": PIXEL}, r"train/cat/images/0.png lies elsewhere"),
+        ({"train/owl/0.png": PIXEL}, r"test lacks the class folder owl"),
+        ({"test/owl/0.png": PIXEL, "test/yak/0.png": PIXEL}, r"train lacks the class folder owl, yak"),
+        ({"top/train/cat/0.png": PIXEL}, r"holds train/cat/0.png twice"),
+        ({"../train/cat/9.png": PIXEL}, r"refused, since the name '../train/cat/9.png' leads out"),
+        ({"/train/cat/9.png": PIXEL}, r"refused, since the name '/train/cat/9.png' leads out"),
+        ({"..\\train\\cat\\9.png": PIXEL}, r"refused, since the name '..\\\\train.* leads out"),
+    ],
+)
+def test_a_wrong_image_archive_is_named(change: dict[str, bytes], message: str) -> None:
+    for files in (image_files() | change, change | image_files() | change):  # last and first in the archive
+        with pytest.raises(ValueError, match=message):
+            list(images(tar(files)).blocks())
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("train/", "holds no images in train"),
+        ("test/", "holds no images in test or val"),
+        ("t", "holds no images in train"),
+    ],
+)
+def test_a_missing_split_is_named(missing: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        images(tar({name: content for name, content in image_files().items() if not name.startswith(missing)}))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_in_a_tar_are_refused(kind: bytes) -> None:
+    content = BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        member = tarfile.TarInfo("train/cat/0.png")
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(ValueError, match=r"refused, since 'train/cat/0.png' is a link or a device"):
+        images(content.getvalue(), "images.tar")
+
+
+def test_links_and_passwords_in_a_zip_are_refused() -> None:
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        link = zipfile.ZipInfo("train/cat/0.png")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(ValueError, match=r"refused, since 'train/cat/0.png' is a link"):
+        images(content.getvalue(), "images.zip")
+    locked = bytearray(zipped(image_files()))
+    locked[6] |= 1  # the flag "encrypted" of the first file, here and in the central directory
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    with pytest.raises(ValueError, match=r"images.zip: truncated or damaged \(.*password"):
+        images(bytes(locked), "images.zip")
+
+
+@pytest.mark.parametrize("name", ["images.tar.gz", "images.tar", "images.zip"])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.75])
+def test_a_truncated_archive_is_an_error_wherever_it_ends(name: str, share: float) -> None:
+    files = image_files()
+    whole = {"images.tar.gz": tar(files), "images.tar": tar(files, "w"), "images.zip": zipped(files)}[name]
+    with pytest.raises(ValueError, match=f"{name}: truncated or damaged"):
+        images(whole[: int(len(whole) * share)], name)
+
+
+def test_a_tar_that_ends_between_two_files_or_has_a_damaged_header_is_an_error() -> None:
+    whole = tar(image_files(), "w")
+    with tarfile.open(fileobj=BytesIO(whole)) as archive:
+        third = archive.getmembers()[2].offset
+    with pytest.raises(ValueError, match="truncated or damaged"):
+        images(whole[:third], "images.tar")
+    with pytest.raises(ValueError, match="truncated or damaged"):
+        images(whole[:third] + b"\xff" * 512 + whole[third + 512 :], "images.tar")
+
+
+def test_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = image_files()
+    bomb = tar(files | {"train/cat/7.png": bytes(10_000_000)})
+    monkeypatch.setattr(archives, "_MEMBER_LIMIT", 1_000_000)
+    with pytest.raises(
+        ValueError, match=r"refused, since it unpacks to too much \(1\d{7} bytes up to 'train/cat/7.png'\)"
+    ):
+        images(bomb)
+    monkeypatch.setattr(archives, "_MEMBER_LIMIT", 1 << 28)
+    monkeypatch.setattr(archives, "_UNPACKED_LIMIT", 1_000_000)
+    with pytest.raises(ValueError, match="refused, since it unpacks to too much"):
+        images(bomb)
+    monkeypatch.setattr(pixels_module, "_PIXEL_LIMIT", 63)
+    with pytest.raises(ValueError, match="8×8 pixels are more than 63"):
+        images(tar(files))
+
+
+def test_nothing_is_unpacked_to_disk() -> None:
+    list(images(tar(image_files())).blocks())
+    assert contents(Path()).keys() == {"raw/images.tar.gz"}

@@ -1,0 +1,65 @@
+"""Read access: memory-mapped, read-only, and plain about what is missing or wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resgrid.artifacts.data_card import PreparedPaths
+from resgrid.data.reading.store import open_split, read_mean_image
+
+PATHS = PreparedPaths(Path("prepared"))
+
+
+def write(images: np.ndarray, labels: np.ndarray) -> None:
+    PATHS.images("val").parent.mkdir(parents=True)
+    np.save(PATHS.images("val"), images)
+    np.save(PATHS.labels("val"), labels)
+
+
+IMAGES = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+LABELS = np.array([1, 0])
+
+
+def test_a_split_is_memory_mapped_and_read_only() -> None:
+    write(IMAGES, LABELS)
+    split = open_split(PATHS, "val")
+    assert isinstance(split.images, np.memmap)
+    assert not split.images.flags.writeable
+    np.testing.assert_array_equal(split.images, IMAGES)
+    np.testing.assert_array_equal(split.labels, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES[:1], LABELS, r"val/images.npy holds 1 images, but prepared/val/labels.npy 2 labels"),
+        (IMAGES.astype(np.float32), LABELS, r"images.npy holds float32 in 4 dimensions, not uint8 in 4"),
+        (IMAGES[:, 0], LABELS, r"images.npy holds uint8 in 3 dimensions, not uint8 in 4"),
+        (IMAGES, LABELS.astype(np.int32), r"labels.npy holds int32 in 1 dimensions, not int64 in 1"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(images: np.ndarray, labels: np.ndarray, message: str) -> None:
+    write(images, labels)
+    with pytest.raises(ValueError, match=message + ".*; run `dvc repro preprocess`"):
+        open_split(PATHS, "val")
+
+
+def test_missing_and_damaged_files_are_named() -> None:
+    with pytest.raises(ValueError, match=r"prepared/train/images.npy is missing; run `dvc repro preprocess`"):
+        open_split(PATHS, "train")
+    with pytest.raises(ValueError, match=r"prepared/mean_image.npy is missing"):
+        read_mean_image(PATHS)
+    write(IMAGES, LABELS)
+    whole = PATHS.images("val").read_bytes()
+    for content in (whole[:-1], whole[:20], b"", b"text"):
+        PATHS.images("val").write_bytes(content)
+        with pytest.raises(ValueError, match=r"val/images.npy is no whole array .*; run `dvc repro preprocess`"):
+            open_split(PATHS, "val")
+
+
+def test_an_unknown_split_is_named() -> None:
+    with pytest.raises(ValueError, match="'validation' is no split; allowed are train, val, test"):
+        open_split(PATHS, "validation")

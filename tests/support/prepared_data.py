@@ -1,0 +1,77 @@
+"""A small prepared data set and a cell of known weights, made by hand: no stage has run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from resgrid.artifacts.cell_files import CellPaths, TrainMetrics
+from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
+from resgrid.cells import Cell
+from resgrid.models import build_network
+
+CLASSES = ["cat", "dog", "emu", "fox"]
+
+
+@dataclass(frozen=True)
+class HandMade:
+    """Test images uint8 (N, 3, 16, 16), labels (N,), the mean image, and the cell's logits for the test images."""
+
+    cell: Cell
+    images: np.ndarray
+    labels: np.ndarray
+    mean: np.ndarray
+    logits: np.ndarray
+
+
+def make_prepared_cell() -> HandMade:
+    """Write `data/prepared` and `runs/resnet8-A-0` (weights and metrics) below the working folder."""
+    generator = np.random.default_rng(0)
+    prepared, cell = PreparedPaths(), Cell("resnet8-A", 0)
+    images = generator.integers(0, 256, (20, 3, 16, 16), dtype=np.uint8)
+    labels = generator.integers(0, len(CLASSES), 20)
+    mean = generator.random((3, 16, 16), dtype=np.float32)
+    for split in ("train", "val", "test"):
+        prepared.images(split).parent.mkdir(parents=True)
+        np.save(prepared.images(split), images)
+        np.save(prepared.labels(split), labels)
+    np.save(prepared.mean_image, mean)
+    DatasetCard(
+        name="imagefolder",
+        label="Noise",
+        note="",
+        shape=(3, 16, 16),
+        classes=CLASSES,
+        counts=dict.fromkeys(("train", "val", "test"), 20),
+        channel_mean=[0.5, 0.4, 0.3],
+        channel_std=[0.2, 0.3, 0.4],
+        sha256={},
+    ).write(prepared.card)
+
+    torch.manual_seed(0)
+    network = build_network(cell.network, len(CLASSES))
+    normalized = torch.from_numpy(images / np.float32(255) - mean)
+    network(normalized)  # batch norm has statistics of its own now
+    paths = CellPaths(cell)
+    paths.root.mkdir(parents=True)
+    safetensors.torch.save_file(network.state_dict(), paths.weights)
+    TrainMetrics(
+        network=cell.network,
+        seed=cell.seed,
+        parameters=1,
+        steps=1,
+        epochs=1,
+        train_loss=1,
+        train_error=1,
+        val_loss=1,
+        val_error=1,
+        selected_step=1,
+        selected_val_error=1,
+        precision="32",
+        fingerprint="f" * 64,
+    ).write(paths.metrics)
+    with torch.inference_mode():
+        return HandMade(cell, images, labels, mean, network.eval()(normalized).numpy())

@@ -1,0 +1,117 @@
+"""Grids with known effects, made in memory: hundreds of them tell how often a rule errs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from resgrid.artifacts.cell_files import CURVE_COLUMNS, GRADIENTS_COLUMNS, RESPONSES_COLUMNS, TestMetrics, TrainMetrics
+from resgrid.cells import Cell
+from resgrid.reporting.ensembles import Ensemble
+from resgrid.reporting.results import CellResult, NetworkResult, Results
+
+TEST_IMAGES, TRAIN_IMAGES = 2000, 9000
+STEPS = np.arange(100, 2001, 100)
+LAYERS = 19
+_COLUMNS = pd.Index(CURVE_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a network's runs scatter around.
+
+    Attributes:
+        train: training error, in percent.
+        test: test error, in percent.
+        speed: steps in which the validation error falls by a factor of e.
+        response: mean deviation of the layers' responses.
+        gradient: norm in the first layer over that in the last.
+    """
+
+    train: float
+    test: float
+    speed: float = 300.0
+    response: float = 1.0
+    gradient: float = 1.0
+
+
+@dataclass
+class Maker:
+    """Draws grids: `Maker(seed)` gives the same ones each time.
+
+    Attributes:
+        noise: deviation of the errors over the seeds, in points; of other quantities, a tenth of it, relative.
+        common: the part of it that is the seed's, the same for every network.
+    """
+
+    seed: int
+    noise: float = 0.3
+    common: float = 0.0
+    random: np.random.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = np.random.default_rng(self.seed)
+
+    def grid(self, truths: Mapping[str, Truth], seeds: int, analyses: bool = False) -> Results:
+        shared = self.random.normal(0, self.common, (2, seeds))
+        return Results(
+            tuple(
+                NetworkResult(
+                    name,
+                    tuple(self._cell(Cell(name, seed), truth, shared[:, seed], analyses) for seed in range(seeds)),
+                )
+                for name, truth in truths.items()
+            )
+        )
+
+    def _cell(self, cell: Cell, truth: Truth, shared: np.ndarray, analyses: bool) -> CellResult:
+        train, test = self._error(truth.train + shared[0], TRAIN_IMAGES), self._error(truth.test + shared[1])
+        relative = np.exp(self.random.normal(0, self.noise / 10, 3))
+        return CellResult(
+            cell=cell,
+            train=TrainMetrics.model_construct(
+                network=cell.network, seed=cell.seed, train_error=train, val_error=test, selected_val_error=test
+            ),
+            test=TestMetrics.model_construct(test_error=test, selected_test_error=test, images=TEST_IMAGES),
+            curve=self._curve(truth, relative[0]),
+            confusion=np.zeros((10, 10), dtype=np.int64),
+            record=None,
+            responses=_responses(truth.response * relative[1]) if analyses else None,
+            gradients=_gradients(truth.gradient * relative[2]) if analyses else None,
+        )
+
+    def _error(self, mean: float, images: int = TEST_IMAGES) -> float:
+        """A whole number of images, in percent."""
+        drawn = float(np.clip(self.random.normal(mean, self.noise), 0, 100))
+        return 100 * round(drawn * images / 100) / images
+
+    def _curve(self, truth: Truth, relative: float) -> pd.DataFrame:
+        fall = 80 * np.exp(-STEPS / (truth.speed * relative))
+        error = np.clip(truth.test + fall + self.random.normal(0, self.noise, len(STEPS)), 0, 100)
+        rate = np.where(STEPS <= 1500, 0.1, 0.01)
+        return pd.DataFrame(np.stack((STEPS, STEPS / 70, rate, error, error, error, error), axis=1), columns=_COLUMNS)
+
+    def ensemble(self, members: Sequence[float], error: float, name: str = "plain20") -> Ensemble:
+        """Members with these error rates, in percent, and an ensemble that errs so often, independently by image."""
+        cells = self.grid({name: Truth(0, 0)}, len(members)).networks[0].cells
+        rates = np.array([[rate] for rate in members])
+        wrong = self.random.random((len(members), TEST_IMAGES)) < rates / 100
+        return Ensemble(name, cells, self.random.random(TEST_IMAGES) < error / 100, wrong)
+
+
+def _responses(mean: float) -> pd.DataFrame:
+    deviations = mean * np.linspace(1.5, 0.5, LAYERS)
+    return pd.DataFrame(dict(zip(RESPONSES_COLUMNS, (range(1, LAYERS + 1), [""] * LAYERS, deviations), strict=True)))
+
+
+def _gradients(first_over_last: float) -> pd.DataFrame:
+    """Evenly in logarithms from layer to layer, at three steps; the last is furthest from even."""
+    tables: list[pd.DataFrame] = []
+    for step, power in ((1, 0.0), (1000, 0.5), (2000, 1.0)):
+        norms = 0.3 * first_over_last ** (power * np.linspace(1, 0, LAYERS))
+        columns = ([step] * LAYERS, range(1, LAYERS + 1), [""] * LAYERS, norms, [0.01] * LAYERS)
+        tables.append(pd.DataFrame(dict(zip(GRADIENTS_COLUMNS, columns, strict=True))))
+    return pd.concat(tables)
