@@ -9,7 +9,6 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from resgrid.cells import Cell
-from resgrid.config.data import PreprocessParams
 from resgrid.config.evaluate import EvaluateParams
 from resgrid.config.grid import GridConfig
 from resgrid.config.reading import Section
@@ -38,7 +37,7 @@ class ReportConfig(Section):
     ensembles: list[EnsembleConfig]
 
 
-class ReportParams(PreprocessParams, TrainParams, EvaluateParams):
+class ReportParams(TrainParams, EvaluateParams):
     """The sections that the pipeline stage `report` reads."""
 
     preset: str

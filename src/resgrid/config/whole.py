@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
+from resgrid.config.data import PreprocessParams
 from resgrid.config.machine import MachineConfig
 from resgrid.config.reading import PARAMS_FILE, check_sections, read_params, with_changes
 from resgrid.config.report import ReportParams
@@ -15,7 +16,7 @@ from resgrid.config.search import SearchConfig
 from resgrid.config.sweep import SweepConfig
 
 
-class Config(ReportParams):
+class Config(ReportParams, PreprocessParams):
     """All of `params.yaml`."""
 
     machine: MachineConfig
