@@ -60,28 +60,29 @@ def test_depth_gives_the_blocks_of_each_stage(name: str, blocks: tuple[int, ...]
 
 
 @pytest.mark.parametrize(
-    ("name", "family", "plain_counterpart"),
+    ("name", "family", "module", "plain_counterpart"),
     [
-        ("plain20", "plain", None),
-        ("resnet20-A", "resnet", "plain20"),
-        ("resnet20-C", "resnet", "plain20"),
-        ("plain20-nonorm-tanh", "plain", None),
-        ("resnet20-A-latenorm", "resnet", "plain20-latenorm"),
-        ("resnet20-A-addnorm", "resnet", "plain20"),
-        ("resnet56-B-preact-leaky", "resnet", "plain56-leaky"),
-        ("resnet50-imagenet-B-stride3x3", "resnet", "plain50-imagenet-stride3x3"),
-        ("plain29-bottleneck", "plain", None),
-        ("vgg16-cifar", "vgg", None),
-        ("googlenet-cifar", "inception", None),
-        ("densenet100-bc", "densenet", None),
-        ("torchvision-resnet18", "torchvision", None),
+        ("plain20", "plain", "cifar", None),
+        ("resnet20-A", "resnet", "cifar", "plain20"),
+        ("resnet20-C", "resnet", "cifar", "plain20"),
+        ("plain20-nonorm-tanh", "plain", "cifar", None),
+        ("resnet20-A-latenorm", "resnet", "cifar", "plain20-latenorm"),
+        ("resnet20-A-addnorm", "resnet", "cifar", "plain20"),
+        ("resnet56-B-preact-leaky", "resnet", "cifar", "plain56-leaky"),
+        ("resnet50-imagenet-B-stride3x3", "resnet", "imagenet", "plain50-imagenet-stride3x3"),
+        ("plain29-bottleneck", "plain", "cifar", None),
+        ("alexnet", "alexnet", "alexnet", None),
+        ("vgg16-cifar", "vgg", "vgg", None),
+        ("googlenet-cifar", "inception", "inception", None),
+        ("densenet100-bc", "densenet", "densenet", None),
+        ("torchvision-resnet18", "torchvision", "torchvision_networks", None),
     ],
 )
 def test_a_network_knows_its_family_and_its_plain_counterpart(
-    name: str, family: str, plain_counterpart: str | None
+    name: str, family: str, module: str, plain_counterpart: str | None
 ) -> None:
     network = parse_network(name)
-    assert (network.family, network.plain_counterpart) == (family, plain_counterpart)
+    assert (network.family, network.module, network.plain_counterpart) == (family, module, plain_counterpart)
     assert plain_counterpart is None or parse_network(plain_counterpart).depth == network.depth
 
 

@@ -7,24 +7,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Family = Literal["plain", "resnet", "alexnet", "vgg", "inception", "densenet", "torchvision"]
-
-
 Shortcut = Literal["none", "A", "B", "C"]
-
 
 Norm = Literal["paper", "latenorm", "addnorm", "nonorm", "preact"]
 
-
 Activation = Literal["relu", "leaky", "sigmoid", "tanh"]
-
 
 # Blocks in each stage of the ImageNet networks (Table 1), by depth; from depth 50 on they are bottlenecks.
 IMAGENET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
-
 _FIRST_BOTTLENECK_DEPTH = 50
-
 
 # What each modifier of a plain or residual name sets.
 _MODIFIERS: dict[str, tuple[str, Any]] = {
@@ -43,36 +35,28 @@ _MODIFIERS: dict[str, tuple[str, Any]] = {
     "tanh": ("activation", "tanh"),
 }
 
-
 # Networks of one fixed form: family and depth. VGG for small images has two linear layers less than its name says.
-_FIXED: dict[str, tuple[Family, int]] = {
+_FIXED: dict[str, tuple[str, int]] = {
     "alexnet": ("alexnet", 8),
     **{f"vgg{depth}-cifar": ("vgg", depth - 2) for depth in (11, 13, 16, 19)},
     "inception-cifar": ("inception", 12),
     "googlenet-cifar": ("inception", 20),
 }
 
-
 _FORMS = (
     "plain<depth>, resnet<depth>-<A|B|C>, either with modifiers, densenet<depth>[-bc][-k<growth>], "
     f"{', '.join(_FIXED)}, torchvision-<builder>; such as plain20, resnet56-A, resnet50-imagenet-B"
 )
 
-
 _CIFAR_DEPTHS = "6n+2 (8, 14, 20, 32, 44, 56, 110, …)"
-
 
 _BOTTLENECK_DEPTHS = "9n+2 (11, 20, 29, 56, 110, 164, …)"
 
-
 _GROWING = re.compile(r"(?P<family>plain|resnet|densenet)(?P<depth>[1-9][0-9]*)")
-
 
 _BUILDER = re.compile(r"[a-z][a-z0-9_]*")
 
-
 _GROWTH = re.compile(r"k(?P<growth>[1-9][0-9]*)")
-
 
 _DEPTH_OF_BUILDER = re.compile(r"(?:wide_)?(?:vgg|resnet|resnext|densenet)(?P<depth>[0-9]+)(?:_.*)?")
 
@@ -98,8 +82,13 @@ class Network(ABC):
 
     @property
     @abstractmethod
-    def family(self) -> Family:
-        """The word under which reports group it."""
+    def family(self) -> str:
+        """The family's name, such as `resnet`, by which MLflow's runs can be filtered."""
+
+    @property
+    def module(self) -> str:
+        """The module in `resgrid.models.families` that builds the network."""
+        return self.family
 
     @property
     def plain_counterpart(self) -> str | None:
@@ -140,8 +129,12 @@ class PlainOrResidual(Network):
         return "-".join(filter(None, parts))
 
     @property
-    def family(self) -> Literal["plain", "resnet"]:
+    def family(self) -> str:
         return "plain" if self.shortcut == "none" else "resnet"
+
+    @property
+    def module(self) -> str:
+        return self.images
 
     @property
     def blocks_per_stage(self) -> tuple[int, ...]:
@@ -179,7 +172,7 @@ class DenseNetwork(Network):
         return "-".join(filter(None, parts))
 
     @property
-    def family(self) -> Literal["densenet"]:
+    def family(self) -> str:
         return "densenet"
 
     @property
@@ -200,7 +193,7 @@ class FixedNetwork(Network):
         return self.key
 
     @property
-    def family(self) -> Family:
+    def family(self) -> str:
         return _FIXED[self.key][0]
 
 
@@ -215,8 +208,12 @@ class TorchvisionNetwork(Network):
         return f"torchvision-{self.builder}"
 
     @property
-    def family(self) -> Literal["torchvision"]:
+    def family(self) -> str:
         return "torchvision"
+
+    @property
+    def module(self) -> str:
+        return "torchvision_networks"
 
 
 def parse_network(name: str) -> Network:

@@ -1,57 +1,36 @@
-"""From a network's name to the network."""
+"""Builds the network that a name describes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from importlib import import_module
 
 from torch import nn
 
-from resgrid.models.families.alexnet import AlexNet
-from resgrid.models.families.cifar import CifarNetwork
-from resgrid.models.families.densenet import CifarDenseNet
-from resgrid.models.families.imagenet import ImagenetNetwork
-from resgrid.models.families.inception import CifarGoogLeNet, SmallInception
-from resgrid.models.families.torchvision_networks import build_torchvision
-from resgrid.models.families.vgg import CONVOLUTIONS, CifarVgg
-from resgrid.names import DenseNetwork, PlainOrResidual, TorchvisionNetwork, parse_network
-
-# Networks of one fixed form: from the numbers of classes and channels to the network.
-_FIXED: dict[str, Callable[[int, int], nn.Module]] = {
-    "alexnet": AlexNet,
-    **{f"vgg{depth}-cifar": partial(CifarVgg, depth) for depth in CONVOLUTIONS},
-    "inception-cifar": SmallInception,
-    "googlenet-cifar": CifarGoogLeNet,
-}
+from resgrid.names import parse_network
 
 
 def build_network(name: str, num_classes: int = 10, in_channels: int = 3) -> nn.Module:
-    """Build the network that `name` says, freshly initialized from torch's global random state.
+    """Build a network by its name, with weights drawn from torch's global random state.
 
     Args:
         name: such as `plain20`, `resnet50-imagenet-B` or `torchvision-vgg16_bn`; `docs/networks.md` has the grammar.
-        num_classes: width of the output.
-        in_channels: of the images.
+        num_classes: number of logits.
+        in_channels: channels of the images.
 
     Returns:
-        A module from images (N, in_channels, H, W), normalized, to logits (N, num_classes).
+        A module that maps normalized images (N, in_channels, H, W) to logits (N, num_classes).
 
     Raises:
-        ValueError: the name means no network, torchvision has none of that name, or a size is not positive.
+        ValueError: the name is not valid, torchvision has no such network, or a number is below 1.
     """
     network = parse_network(name)
     if num_classes < 1 or in_channels < 1:
         raise ValueError(f"{name}: num_classes {num_classes} and in_channels {in_channels} must be at least 1")
-    if isinstance(network, PlainOrResidual):
-        build = CifarNetwork if network.images == "cifar" else ImagenetNetwork
-        return build(network, num_classes, in_channels)
-    if isinstance(network, DenseNetwork):
-        return CifarDenseNet(network, num_classes, in_channels)
-    if isinstance(network, TorchvisionNetwork):
-        return build_torchvision(network.builder, num_classes, in_channels)
-    return _FIXED[name](num_classes, in_channels)
+    # A family is imported only for its own networks, so that editing it makes only their results stale.
+    family = import_module(f"resgrid.models.families.{network.module}")
+    return family.build(network, num_classes, in_channels)
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Trainable weights, those of batch norm included, as the paper's Table 6 counts them."""
+    """Count the trainable weights, including those of batch norm, as the paper's Table 6 does."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resgrid.models.small_images import FixedSizeAvgPool2d, enlarge_small_images
+from resgrid.names import FixedNetwork
 
 MINIMUM_SIZE = 63
 
@@ -82,3 +83,8 @@ class AlexNet(nn.Module):
             nn.init.normal_(module.weight, std=0.01)
             assert module.bias is not None
             nn.init.constant_(module.bias, 1.0 if layer in (2, 4, 5, 6, 7) else 0.0)
+
+
+def build(_network: FixedNetwork, num_classes: int, in_channels: int) -> nn.Module:
+    """Build the network; images (N, in_channels, H, W) to logits (N, num_classes)."""
+    return AlexNet(num_classes, in_channels)

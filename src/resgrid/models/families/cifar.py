@@ -54,3 +54,8 @@ class CifarNetwork(nn.Module):
         if self.network.norm == "preact":
             x = normalize_and_activate(x, self.bn_last, self.network)
         return self.linear(self.pool(x).flatten(1))
+
+
+def build(network: PlainOrResidual, num_classes: int, in_channels: int) -> nn.Module:
+    """Build the network; images (N, in_channels, H, W) to logits (N, num_classes)."""
+    return CifarNetwork(network, num_classes, in_channels)

@@ -83,3 +83,8 @@ class CifarDenseNet(nn.Module):
         x = self.stages(self.stem(x))  # (N, 342, H/4, W/4) with k = 12 and depth 100
         x = torch.relu_(self.bn(x))
         return self.linear(self.pool(x).flatten(1))
+
+
+def build(network: DenseNetwork, num_classes: int, in_channels: int) -> nn.Module:
+    """Build the network; images (N, in_channels, H, W) to logits (N, num_classes)."""
+    return CifarDenseNet(network, num_classes, in_channels)

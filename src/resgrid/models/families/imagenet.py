@@ -63,3 +63,8 @@ class ImagenetNetwork(nn.Module):
         if self.network.norm == "preact":
             x = normalize_and_activate(x, self.bn_last, self.network)
         return self.fc(self.avgpool(x).flatten(1))
+
+
+def build(network: PlainOrResidual, num_classes: int, in_channels: int) -> nn.Module:
+    """Build the network; images (N, in_channels, H, W) to logits (N, num_classes)."""
+    return ImagenetNetwork(network, num_classes, in_channels)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resgrid.models.initialization import initialize
+from resgrid.names import FixedNetwork
 
 # 1×1 and 3×3 channels of each block of the small Inception, or the 3×3 channels of a downsampling one.
 SMALL_BLOCKS: tuple[tuple[int, int] | int, ...] = (
@@ -159,3 +160,11 @@ class CifarGoogLeNet(nn.Module):
         """Images (N, in_channels, H, W), normalized, to logits (N, num_classes)."""
         x = self.blocks(self.stem(x))  # (N, 1024, H/4, W/4)
         return self.linear(self.pool(x).flatten(1))
+
+
+NETWORKS = {"inception-cifar": SmallInception, "googlenet-cifar": CifarGoogLeNet}
+
+
+def build(network: FixedNetwork, num_classes: int, in_channels: int) -> nn.Module:
+    """Build the network; images (N, in_channels, H, W) to logits (N, num_classes)."""
+    return NETWORKS[network.name](num_classes, in_channels)

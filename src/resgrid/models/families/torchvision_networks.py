@@ -11,19 +11,20 @@ import torch
 from torch import nn
 
 from resgrid.models.small_images import FixedSizeAvgPool2d, enlarge_small_images
+from resgrid.names import TorchvisionNetwork
 
 # Without their auxiliary heads; initialized as they always were, a default that torchvision is going to change.
 _OPTIONS = {name: {"aux_logits": False, "init_weights": True} for name in ("googlenet", "inception_v3")}
 
 
-def build_torchvision(builder: str, num_classes: int, in_channels: int) -> nn.Module:
+def build(network: TorchvisionNetwork, num_classes: int, in_channels: int) -> nn.Module:
     """Build a network of torchvision, freshly initialized as torchvision does; its weights have torchvision's names.
 
     Images smaller than the smallest that torchvision gives for the network are enlarged (bilinearly) to it; a vision
     transformer takes no images larger than that either.
 
     Args:
-        builder: as `torchvision.models.list_models` has it, such as `vgg16_bn`.
+        network: whose `builder` is as `torchvision.models.list_models` has it, such as `vgg16_bn`.
         num_classes: width of the output.
         in_channels: of the images. For other than 3 the first convolution is built anew, and begins with weights that
             treat each channel as an equal share of gray.
@@ -36,21 +37,21 @@ def build_torchvision(builder: str, num_classes: int, in_channels: int) -> nn.Mo
     """
     from torchvision import __version__, models
 
-    known = models.list_models(module=models)
+    builder, known = network.builder, models.list_models(module=models)
     if builder not in known:
         allowed = ", ".join(get_close_matches(builder, known, n=4) or known)
         raise ValueError(
             f"torchvision-{builder}: torchvision {__version__} has no classification network {builder!r}; "
             f"allowed are, for instance, {allowed}; `torchvision.models.list_models` lists them all"
         )
-    network = models.get_model(builder, weights=None, num_classes=num_classes, **_OPTIONS.get(builder, {}))
+    built = models.get_model(builder, weights=None, num_classes=num_classes, **_OPTIONS.get(builder, {}))
     if in_channels != 3:
-        _rebuild_first_convolution(network, in_channels)
-    for module in network.modules():
+        _rebuild_first_convolution(built, in_channels)
+    for module in built.modules():
         if type(module) is nn.AdaptiveAvgPool2d:
             module.__class__ = FixedSizeAvgPool2d
-    enlarge_small_images(network, _minimum_size(builder))
-    return network
+    enlarge_small_images(built, _minimum_size(builder))
+    return built
 
 
 def _rebuild_first_convolution(network: nn.Module, in_channels: int) -> None:

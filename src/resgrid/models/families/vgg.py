@@ -5,10 +5,16 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from resgrid.models.initialization import initialize
+from resgrid.names import FixedNetwork
 
 CHANNELS = (64, 128, 256, 512, 512)
 # Convolutions in each of the five stages: columns A, B, D and E of the table.
-CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+CONVOLUTIONS = {
+    "vgg11-cifar": (1, 1, 2, 2, 2),
+    "vgg13-cifar": (2, 2, 2, 2, 2),
+    "vgg16-cifar": (2, 2, 3, 3, 3),
+    "vgg19-cifar": (2, 2, 4, 4, 4),
+}
 
 
 class CifarVgg(nn.Module):
@@ -18,16 +24,16 @@ class CifarVgg(nn.Module):
     positions, hold most of its weights; here is one, as is usual for small images.
 
     Args:
-        depth: 11, 13, 16 or 19: of the original; without two of its linear layers the network has two layers less.
+        convolutions: number of convolutions in each stage.
         num_classes: width of the output.
         in_channels: of the images.
     """
 
-    def __init__(self, depth: int, num_classes: int, in_channels: int) -> None:
+    def __init__(self, convolutions: tuple[int, ...], num_classes: int, in_channels: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for channels, convolutions in zip(CHANNELS, CONVOLUTIONS[depth], strict=True):
-            for _ in range(convolutions):
+        for channels, count in zip(CHANNELS, convolutions, strict=True):
+            for _ in range(count):
                 layers += [
                     nn.Conv2d(in_channels, channels, kernel_size=3, padding=1, bias=False),
                     nn.BatchNorm2d(channels),
@@ -45,3 +51,8 @@ class CifarVgg(nn.Module):
         """Images (N, in_channels, H, W), normalized, to logits (N, num_classes)."""
         x = self.features(x)  # (N, 512, ceil(H/32), ceil(W/32))
         return self.classifier(self.pool(x).flatten(1))
+
+
+def build(network: FixedNetwork, num_classes: int, in_channels: int) -> nn.Module:
+    """Build the network; images (N, in_channels, H, W) to logits (N, num_classes)."""
+    return CifarVgg(CONVOLUTIONS[network.name], num_classes, in_channels)
