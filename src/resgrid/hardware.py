@@ -66,14 +66,24 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def compute_deterministically(wanted: bool, compiled: bool = False) -> None:
-    """Allow deterministic algorithms only, or allow all again.
+def compute_exactly(threads: int, deterministic: bool = True, compiled: bool = False) -> None:
+    """Set the process-wide state on which results depend: CPU threads, exact fp32 and deterministic algorithms.
 
     As `torch.use_deterministic_algorithms`, without its import of torch's compiler, which takes two seconds of every
-    start with torch 2.14; a network that is compiled needs that all the same.
+    start with torch 2.14; a network that is compiled needs that import anyway.
+
+    Args:
+        threads: CPU threads of this process; their number changes the order of sums.
+        deterministic: allow deterministic algorithms only; otherwise allow all.
+        compiled: whether `torch.compile` will compile the network.
     """
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses to be deterministic without
-    torch.set_deterministic_debug_mode("error" if wanted else "default")
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # cuDNN's default is TF32 in convolutions, which is not fp32
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
     if compiled:
-        torch.use_deterministic_algorithms(wanted)
+        torch.use_deterministic_algorithms(deterministic)
+    # Deterministic algorithms also fill new tensors, against reads of uninitialized memory. No operation here makes
+    # such a read, and filling takes a seventh of a training step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]

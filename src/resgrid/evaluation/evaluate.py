@@ -25,7 +25,7 @@ from resgrid.evaluation.analyses import activation_maps_png, blocks_csv, respons
 from resgrid.evaluation.figures import draw_blocks, draw_confusion, draw_curve, draw_gradients, draw_responses
 from resgrid.evaluation.sampling import Batches
 from resgrid.evaluation.views import compute_logits
-from resgrid.hardware import compute_deterministically, describe_hardware
+from resgrid.hardware import compute_exactly, describe_hardware
 from resgrid.models import build_network
 from resgrid.models.complexity import count_network
 from resgrid.terminal import console
@@ -50,9 +50,7 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig, wo
         ValueError: the prepared data contradict themselves.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    torch.set_num_threads(config.threads)
-    compute_deterministically(True)
-    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32, as in training
+    compute_exactly(config.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths, prepared = CellPaths(cell), PreparedPaths()
     card, trained = DatasetCard.read(prepared.card), TrainMetrics.read(paths.metrics)

@@ -32,7 +32,7 @@ from resgrid.hardware import (
     Precision,
     choose_accelerator,
     choose_precision,
-    compute_deterministically,
+    compute_exactly,
     count_devices,
     describe_hardware,
 )
@@ -102,15 +102,9 @@ class Training:
     ) -> None:
         self.cell, self.config, self.machine, self.card, self.fingerprint = cell, config, machine, card, fingerprint
         self.precision: Precision = choose_precision(config.train.precision)
-        torch.set_num_threads(config.train.threads)
-        # Where this says nothing, Lightning gives each rank a share of the cores instead.
+        compute_exactly(config.train.threads, config.train.deterministic, config.train.compile)
+        # Where this is unset, Lightning gives each rank a share of the cores instead.
         os.environ["OMP_NUM_THREADS"] = str(config.train.threads)
-        # fp32 means fp32: no TF32 in convolutions, which is cuDNN's default.
-        torch.backends.cudnn.allow_tf32 = False
-        compute_deterministically(config.train.deterministic, config.train.compile)
-        # Deterministic algorithms would also have torch fill each new tensor, against reads of memory that nothing has
-        # written: no operation here makes such a read, and filling takes a seventh of a step.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
         pl.seed_everything(cell.seed, verbose=False)
         devices = count_devices(config.train)
         check_launch(config.train, devices)
