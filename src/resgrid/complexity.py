@@ -7,45 +7,16 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 from rich.table import Table
 from torch import nn
 
 from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.models.complexity import NetworkCost, count, count_network
+from resgrid.paper import COMPLEXITY, PublishedCount
 from resgrid.terminal import console
 
 ImageSize = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class PaperNumber:
-    """A number that the paper prints of a network: `value` × `unit`, with as many `digits` behind the point."""
-
-    network: str
-    image: ImageSize
-    classes: int
-    quantity: Literal["parameters", "multiply-adds"]
-    value: float
-    digits: int
-    unit: float
-    source: str
-
-
-# Of "Deep Residual Learning for Image Recognition", arXiv 1512.03385.
-_TABLE_1 = (("18", "A", 1.8), ("34", "A", 3.6), ("50", "B", 3.8), ("101", "B", 7.6), ("152", "B", 11.3))
-_TABLE_6 = ((20, 0.27, 2), (32, 0.46, 2), (44, 0.66, 2), (56, 0.85, 2), (110, 1.7, 1), (1202, 19.4, 1))
-PAPER_NUMBERS = (
-    *(
-        PaperNumber(f"resnet{depth}-imagenet-{option}", (3, 224, 224), 1000, "multiply-adds", value, 1, 1e9, "Table 1")
-        for depth, option, value in _TABLE_1
-    ),
-    *(
-        PaperNumber(f"resnet{depth}-A", (3, 32, 32), 10, "parameters", value, digits, 1e6, "Table 6")
-        for depth, value, digits in _TABLE_6
-    ),
-)
 
 
 def count_all(names: Iterable[str], image: str | None, classes: int | None) -> tuple[ImageSize, dict[str, NetworkCost]]:
@@ -148,7 +119,7 @@ def paper_table() -> Table:
     for heading in ("paper", "ours, to its digit", "ours, exact"):
         table.add_column(heading, justify="right")
     table.add_column("agree")
-    for number in PAPER_NUMBERS:
+    for number in COMPLEXITY:
         exact = paper_quantity(number)
         ours = round(exact / number.unit, number.digits)
         unit = {1e6: "M", 1e9: "G"}[number.unit]
@@ -164,13 +135,13 @@ def paper_table() -> Table:
     return table
 
 
-def paper_quantity(number: PaperNumber) -> int:
+def paper_quantity(number: PublishedCount) -> int:
     """Our exact count of what the paper prints."""
     cost = count_network(number.network, number.image, number.classes)
     return cost.parameters if number.quantity == "parameters" else cost.multiply_adds
 
 
-def agreement(number: PaperNumber, exact: int) -> str:
+def agreement(number: PublishedCount, exact: int) -> str:
     """`yes`, or how the paper's digit differs from the rounded count."""
     scale = 10**number.digits
     if round(exact / number.unit, number.digits) == number.value:

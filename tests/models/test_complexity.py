@@ -8,10 +8,11 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from resgrid.complexity import PAPER_NUMBERS, PaperNumber, agreement, exercises, parse_image_size
+from resgrid.complexity import agreement, exercises, parse_image_size
 from resgrid.models import build_network
 from resgrid.models.complexity import count, count_network
 from resgrid.names import parse_network
+from resgrid.paper import COMPLEXITY, PublishedCount
 
 CIFAR = (3, 32, 32)
 
@@ -54,7 +55,7 @@ def test_the_cifar_family_has_the_paper_s_counts(
 def test_the_imagenet_family_has_the_paper_s_counts(name: str, multiply_adds: int, receptive_field: int) -> None:
     cost = count_network(name, (3, 224, 224), 1000)
     assert (cost.multiply_adds, cost.receptive_field) == (multiply_adds, receptive_field)
-    printed = {number.network: number for number in PAPER_NUMBERS}.get(name)
+    printed = {number.network: number for number in COMPLEXITY}.get(name)
     if printed is not None:
         assert agreement(printed, multiply_adds).startswith("yes")
         assert (agreement(printed, multiply_adds) == "yes") == (name != "resnet50-imagenet-B")
@@ -227,7 +228,9 @@ def test_enlarged_images_are_seen_in_their_own_pixels() -> None:
     ],
 )
 def test_agreement_with_a_printed_digit(printed: float, exact: int, verdict: str) -> None:
-    assert agreement(PaperNumber("resnet110-A", CIFAR, 10, "parameters", printed, 1, 1e6, "Table 6"), exact) == verdict
+    assert (
+        agreement(PublishedCount("resnet110-A", CIFAR, 10, "parameters", printed, 1, 1e6, "Table 6"), exact) == verdict
+    )
 
 
 def test_counting_leaves_the_network_as_it_was() -> None:

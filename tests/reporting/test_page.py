@@ -277,7 +277,7 @@ def test_networks_for_imagenet_stand_beside_the_paper_s(make_study: MakeStudy) -
     text = make_study(networks, card={"name": "imagefolder", "label": "ImageNet"}).page()
     assert rows_of(text, "table-2")[-1] == ["ours, 18", "2.00", "1.00", "−1.00"]
     assert rows_of(text, "table-3") == [["18 layers", "2.00", "1.00", "–", "–"], ["50 layers", "–", "–", "0.50", "–"]]
-    assert "Not like for like: other data" not in text
+    assert "Not directly comparable: other data" not in text
 
 
 def test_top5_errors_and_the_scales_of_table_4(make_study: MakeStudy) -> None:
@@ -290,7 +290,7 @@ def test_top5_errors_and_the_scales_of_table_4(make_study: MakeStudy) -> None:
     text = study.page()
     assert '<a href="#table-4">' in text
     assert ["resnet50-imagenet-B", "20.74", "5.25", "2.50 ± 0.71", "0.75 ± 0.35"] in rows_of(text, "table-4")
-    assert "ours are of other views" in text
+    assert "ours use other views" in text
     assert "scales of a test image [224, 256], not [224, 256, 384, 480, 640]" in text
     assert "test, top 5 |" in study.markdown()
     assert "| **2.50 ± 0.71** | 0.75 ± 0.35 |" in study.markdown()

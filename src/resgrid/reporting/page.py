@@ -18,6 +18,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from resgrid import paper
 from resgrid.artifacts.data_card import DatasetCard
 from resgrid.artifacts.files import REPORTS, RUNS, write_atomically
 from resgrid.artifacts.run_record import RunRecord, StageRecord
@@ -26,16 +27,12 @@ from resgrid.reporting import charts, provenance
 from resgrid.reporting.claims import judge
 from resgrid.reporting.ensembles import Ensemble, read_ensembles
 from resgrid.reporting.formatting import caution, number, percent, points
-from resgrid.reporting.published import (
-    PUBLISHED,
-    TABLE_2,
-    TABLE_3,
-    TABLE_4,
-    TABLE_6,
+from resgrid.reporting.paper_comparison import (
+    comparability,
+    comparable_errors,
+    compare_with_published,
     differences_from_paper,
     is_imagenet,
-    likeness,
-    set_beside,
 )
 from resgrid.reporting.results import PAPER_KINDS, CellResult, NetworkResult, Results, read_results, summarize
 from resgrid.reporting.selection import selections
@@ -85,7 +82,7 @@ def write_report(config: ReportParams, card: DatasetCard, runs: Path = RUNS, int
         Path("report.md"): render_summary(config, card, results, verdicts, ensembles).encode(),
         Path("summary.json"): _json(summarize(config, card, results)),
     }
-    for picture in draw_figures(results, config.schedule.milestones, _comparable(config, card)):
+    for picture in draw_figures(results, config.schedule.milestones, comparable_errors(config, card)):
         content[Path("figures", f"{picture.name}.svg")] = picture.svg
         content[Path("figures", f"{picture.name}.png")] = picture.png
     for leftover in {path.relative_to(into) for path in (into / "figures").glob("*")} - content.keys():
@@ -119,7 +116,7 @@ def render_page(
             fig_6=charts.curves_by_kind(results, looks, milestones, top),
             fig_7=charts.layer_responses(results, looks),
             top_of_curves=top,
-            by_depth=charts.errors_by_depth(results, looks, _comparable(config, card)),
+            by_depth=charts.errors_by_depth(results, looks, comparable_errors(config, card)),
             by_cost=charts.errors_by_cost(results, looks),
             gradients=charts.gradient_flow(results, looks),
             blocks=charts.blocks(results, looks),
@@ -127,14 +124,11 @@ def render_page(
             confusions=charts.confusions(results, card.classes) if mapped else {},
             open_confusions=len(results.networks) <= _OPEN_CONFUSIONS,
             most_confused={} if mapped else _most_confused(results, card.classes),
-            beside={row.published: row for row in set_beside(results, config, card)},
-            likeness=likeness(config, card),
+            published={row.published: row for row in compare_with_published(results, config, card)},
+            comparability=comparability(config, card),
             on_imagenet=is_imagenet(card),
             stems_and_depths=_stems_and_depths(results),
-            table_2=TABLE_2,
-            table_3=TABLE_3,
-            table_4=TABLE_4,
-            table_6=TABLE_6,
+            paper=paper,
             selections=selections(results),
             recipe=_recipe(config),
             occasions=_occasions(results.cells),
@@ -276,13 +270,6 @@ def _shared(
         "commits": sorted({record.train.commit or "none" for record in records if record and record.train}),
         "differences": differences_from_paper(config, card),
     }
-
-
-def _comparable(config: ReportParams, card: DatasetCard) -> dict[str, float]:
-    """The paper's test errors that are like for like; none where anything differs from the paper's runs."""
-    if differences_from_paper(config, card):
-        return {}
-    return {name: number.error for name, number in PUBLISHED.items() if number.error is not None}
 
 
 def _stems_and_depths(results: Results) -> list[tuple[str, int]]:

@@ -1,0 +1,180 @@
+"""Published errors next to this grid's, and every difference in data and recipe that keeps them from being compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resgrid import paper
+from resgrid.artifacts.data_card import DatasetCard
+from resgrid.config.report import ReportParams
+from resgrid.config.train import WarmupConfig
+from resgrid.names import parse_network
+from resgrid.paper import PublishedError
+from resgrid.reporting.results import Results
+from resgrid.reporting.statistics import Difference, Moments, Spread, welch_difference
+
+_Setting = tuple[str, object, object]  # name, value in this grid, value in the paper
+
+
+@dataclass(frozen=True)
+class Comparability:
+    """Whether this grid and the paper are directly comparable: same data, recipe and split.
+
+    Attributes:
+        differences: from the paper's data and recipe, as phrases; empty if directly comparable.
+        label: `directly comparable`, or the most serious difference.
+    """
+
+    differences: tuple[str, ...]
+    label: str
+
+    @property
+    def direct(self) -> bool:
+        return not self.differences
+
+
+def comparability(config: ReportParams, card: DatasetCard) -> Comparability:
+    """Compare data first, then the length of the schedule, then the rest of the recipe."""
+    differences = tuple(differences_from_paper(config, card))
+    if card.name != "cifar10" and not is_imagenet(card):
+        return Comparability(differences, f"other data: {card.label}")
+    steps = _recipe(card).max_steps
+    if config.train.max_steps < steps:
+        return Comparability(differences, f"short schedule: {config.train.max_steps:,} of {steps:,} steps")
+    return Comparability(differences, "other recipe" if differences else "directly comparable")
+
+
+def is_imagenet(card: DatasetCard) -> bool:
+    """Whether the user's label of the data names the data set of the paper's Tables 2 to 4."""
+    return card.label.startswith("ImageNet")
+
+
+@dataclass(frozen=True)
+class PaperComparison:
+    """A published error next to this grid's.
+
+    Attributes:
+        ours: test errors of the final weights over the seeds, in percent.
+        direct: whether the two are directly comparable.
+        label: why they are not; empty if they are.
+        difference: ours minus the published mean, by Welch's test; None unless the two are directly comparable and both
+            have a standard deviation.
+        expected: whether a single published run lies in the 95% prediction interval of our runs; None likewise.
+    """
+
+    published: PublishedError
+    ours: Spread
+    direct: bool
+    label: str
+    difference: Difference | None
+    expected: bool | None
+
+
+def compare_with_published(results: Results, config: ReportParams, card: DatasetCard) -> list[PaperComparison]:
+    """Pair every published error of these data, re-encoded or not, with the network of the grid.
+
+    Only directly comparable errors are subtracted; the others carry a label.
+    """
+    ours = comparability(config, card)
+    spreads = {network.name: network.errors["test_error"] for network in results.networks}
+    return [
+        _compare(number, spreads[number.network], ours)
+        for number in (*paper.TABLE_6, *paper.REPRODUCTIONS)
+        if number.network in spreads and card.label.startswith(number.data)
+    ]
+
+
+def comparable_errors(config: ReportParams, card: DatasetCard) -> dict[str, float]:
+    """Return the paper's CIFAR-10 errors by network; empty if this grid is not directly comparable."""
+    if differences_from_paper(config, card):
+        return {}
+    return {number.network: number.error for number in paper.TABLE_6 if number.error is not None}
+
+
+def _compare(published: PublishedError, ours: Spread, comparable: Comparability) -> PaperComparison:
+    labels = [label for label in ("" if comparable.direct else comparable.label, published.caveat) if label]
+    if labels or published.error is None:
+        return PaperComparison(published, ours, not labels, "; ".join(labels), None, None)
+    theirs = Moments(published.n, published.error, published.standard_deviation)
+    difference = welch_difference(theirs, Moments(ours.n, ours.mean, ours.deviation))
+    expected = None
+    if published.n == 1 and ours.prediction_interval is not None:
+        low, high = ours.prediction_interval
+        expected = low <= published.error <= high
+    return PaperComparison(published, ours, True, "", difference, expected)
+
+
+def differences_from_paper(config: ReportParams, card: DatasetCard) -> list[str]:
+    """List the differences from the paper's runs as phrases; an empty list means directly comparable.
+
+    Images labeled ImageNet are compared with section 3.4, all others with CIFAR-10 in section 4.2.
+    """
+    recipe = _recipe(card)
+    settings: list[_Setting] = [
+        *([] if is_imagenet(card) else [("data", card.name, "cifar10")]),
+        ("training images", card.counts.get("train"), recipe.train_images),
+        ("test images", card.counts.get("test"), recipe.test_images),
+        ("normalization", config.augment.normalize, recipe.normalize),
+        ("flips", "on" if config.augment.flip else "off", "on"),
+        ("steps", config.train.max_steps, recipe.max_steps),
+        ("batch size", config.train.batch_size, recipe.batch_size),
+        ("learning rate", config.optimizer.lr, recipe.learning_rate),
+        ("factor of each drop", config.schedule.gamma, recipe.learning_rate_factor),
+        ("momentum", config.optimizer.momentum, recipe.momentum),
+        ("weight decay", config.optimizer.weight_decay, recipe.weight_decay),
+        *(_imagenet_settings(config, card) if is_imagenet(card) else _cifar10_settings(config)),
+    ]
+    differences = [f"{name} {ours}, not {theirs}" for name, ours, theirs in settings if ours != theirs]
+    return [*differences, *_warmup_difference(config, card)]
+
+
+def _recipe(card: DatasetCard) -> paper.Recipe:
+    return paper.IMAGENET_RECIPE if is_imagenet(card) else paper.CIFAR10_RECIPE
+
+
+def _cifar10_settings(config: ReportParams) -> list[_Setting]:
+    """Return the settings that section 4.2 alone has."""
+    return [
+        ("padding", config.augment.pad, paper.CIFAR10_PADDING),
+        ("learning rate drops at", config.schedule.milestones, list(paper.CIFAR10_MILESTONES)),
+    ]
+
+
+def _imagenet_settings(config: ReportParams, card: DatasetCard) -> list[_Setting]:
+    """Return the settings that section 3.4 alone has; tests are those of Tables 2 and 3, or of Table 4."""
+    crop = config.augment.crop
+    views, scales = config.evaluate.views, config.evaluate.scales
+    multi_scale = views == "multi_scale"
+    return [
+        ("classes", len(card.classes), paper.IMAGENET_CLASSES),
+        ("crop size", card.shape[-1], paper.IMAGENET_CROP),
+        ("shorter side", crop.shorter_side if crop else None, list(paper.IMAGENET_SHORTER_SIDE)),
+        ("color augmentation", config.augment.lighting, paper.IMAGENET_LIGHTING),
+        (
+            "learning rate drops",
+            "on plateaus" if config.schedule.plateau else config.schedule.milestones,
+            "on plateaus",
+        ),
+        ("views of a test image", views, views if multi_scale else "ten_crop"),
+        ("scales of a test image", scales, list(paper.IMAGENET_TEST_SCALES) if multi_scale else scales),
+    ]
+
+
+def _warmup_difference(config: ReportParams, card: DatasetCard) -> list[str]:
+    """Return one phrase if other depths of the grid warm up than in the paper, or in another way."""
+    depths = {depth for name in config.grid.network if (depth := parse_network(name).depth) is not None}
+    warmup = paper.CIFAR10_WARMUP
+    theirs = set[int]() if is_imagenet(card) else {depth for depth in depths if depth >= warmup.from_depth}
+    if _warms_up_as(config.schedule.warmup, depths, theirs):
+        return []
+    expected = f"learning rate {warmup.learning_rate} from depth {warmup.from_depth} on"
+    return [f"warm-up not as in the paper ({'none on ImageNet' if is_imagenet(card) else expected})"]
+
+
+def _warms_up_as(warmup: WarmupConfig | None, depths: set[int], theirs: set[int]) -> bool:
+    """Return whether the depths in `theirs` warm up, no others do, and the warm-up is the paper's."""
+    if warmup is None:
+        return not theirs
+    ours = {depth for depth in depths if depth >= warmup.from_depth}
+    as_published = (paper.CIFAR10_WARMUP.learning_rate, paper.CIFAR10_WARMUP.until_train_error)
+    return ours == theirs and (not ours or (warmup.lr, warmup.until_train_error) == as_published)
