@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
+from resgrid.config.grid import GridParams
+from resgrid.config.reading import load_params
 from resgrid.names import parse_network
 from resgrid.sources.manifest import write_manifests
 from resgrid.terminal import console, run_command
@@ -13,12 +13,8 @@ from resgrid.terminal import console, run_command
 
 def sources() -> None:
     """Write the manifests below sources/ for the networks of params.yaml's grid."""
-    match YAML(typ="safe", pure=True).load(Path("params.yaml")):
-        case {"grid": {"network": [str(), *_] as names}}:
-            networks = [parse_network(str(name)) for name in names]
-        case _:
-            raise ValueError("params.yaml: grid.network: not a list of names; list networks such as resnet20-A")
-    for path in write_manifests(Path(), networks):
+    networks = load_params(GridParams).grid.network
+    for path in write_manifests(Path(), [parse_network(name) for name in networks]):
         console.print(f"sources: {path} changed", markup=False)
 
 
