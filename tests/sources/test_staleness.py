@@ -64,14 +64,14 @@ class Tree:
         yaml = YAML(typ="safe", pure=True)
         params = yaml.load(self.root / "params.yaml")
         declared = {name: stage["params"] for name, stage in yaml.load(self.root / "dvc.yaml")["stages"].items()}
-        found: dict[str, Any] = {}
-        for stage in STAGES:
-            values = {section: params[section] for section in declared[stage]}
-            for path in sorted((self.root / "sources").glob(f"{stage}.json")) + [
-                self.root / "sources" / stage / f"{network}.json" for network in NETWORKS if stage in ("train", "evaluate")
-            ]:
-                found[path.relative_to(self.root / "sources").as_posix()] = (path.read_bytes(), values)
-        return found
+        manifests = {path.relative_to(self.root / "sources") for path in (self.root / "sources").rglob("*.json")}
+        return {
+            path.with_suffix("").as_posix(): (
+                (self.root / "sources" / path).read_bytes(),
+                [params[section] for section in declared[path.with_suffix("").parts[0]]],
+            )
+            for path in manifests
+        }
 
 
 FAMILY = '''"""A new family."""
@@ -88,7 +88,11 @@ SRC = "src/resgrid/"
 
 def _add_family(tree: Tree) -> None:
     tree.append(f"{SRC}models/families/linear.py", FAMILY)
-    tree.replace(f"{SRC}names.py", '    "alexnet": ("alexnet", 8),\n', '    "alexnet": ("alexnet", 8),\n    "linear": ("linear", 1),\n')
+    tree.replace(
+        f"{SRC}names.py",
+        '    "alexnet": ("alexnet", 8),\n',
+        '    "alexnet": ("alexnet", 8),\n    "linear": ("linear", 1),\n',
+    )
 
 
 def _add_option(path: str, config: str) -> Callable[[Tree], None]:
@@ -125,7 +129,9 @@ EDITS: dict[str, Callable[[Tree], None]] = {
     "a new command": lambda tree: tree.append(f"{SRC}commands/hello.py", '"""Say hello."""\n'),
     "a new network family": _add_family,
     "a new option of the report": _add_option(f"{SRC}config/report.py", "ReportConfig"),
-    "a line of `reporting/`, such as a new claim": lambda tree: tree.append(f"{SRC}reporting/verdicts.py", "\nNEW = 1\n"),
+    "a line of `reporting/`, such as a new claim": lambda tree: tree.append(
+        f"{SRC}reporting/verdicts.py", "\nNEW = 1\n"
+    ),
     "a new data set": _add_data_set,
     "a line of `models/families/vgg.py`": lambda tree: tree.append(f"{SRC}models/families/vgg.py", "\nNEW = 1\n"),
     "a line of `evaluation/`": lambda tree: tree.append(f"{SRC}evaluation/lesion.py", "\nNEW = 1\n"),
@@ -158,19 +164,16 @@ def test_the_table_says_what_each_edit_makes_stale(original: Path, tmp_path: Pat
         edit(tree)
         after = tree.inputs()
         stale = [name for name in before if after.get(name) != before[name]]
-        cells = {stage: [name for name in stale if name.startswith(f"{stage}/")] for stage in ("train", "evaluate")}
-        shown = [
-            _cells(cells[stage]) if stage in cells else ("stale" if f"{stage}.json" in stale else "") for stage in STAGES
-        ]
-        rows.append(f"| {words} | {' | '.join(shown)} |".replace("|  |", "| |").replace("|  |", "| |"))
+        rows.append(f"| {words} |{'|'.join(_shown(stage, stale) for stage in STAGES)}|")
     table = "\n".join(rows)
     assert table in DOCUMENT.read_text(encoding="utf-8"), f"put this table into {DOCUMENT.name}:\n{table}"
 
 
-def _cells(stale: list[str]) -> str:
-    """Name the networks whose cells are stale, or say all or none."""
-    if not stale:
-        return "0 cells"
-    if len(stale) == len(NETWORKS):
-        return "all cells"
-    return ", ".join(Path(name).stem for name in stale)
+def _shown(stage: str, stale: list[str]) -> str:
+    """Write a cell of the table: whether a stage is stale, or which networks' cells are."""
+    if stage not in ("train", "evaluate"):
+        return " stale " if stage in stale else " "
+    networks = [name.partition("/")[2] for name in stale if name.startswith(f"{stage}/")]
+    if len(networks) in (0, len(NETWORKS)):
+        return " all cells " if networks else " 0 cells "
+    return f" {', '.join(sorted(networks))} "
