@@ -11,6 +11,7 @@ from support.repository import Repository
 def test_any_network_s_name_is_a_stage_a_folder_and_a_target(repository: Repository) -> None:
     names = ["torchvision-squeezenet1_1", "resnet11-B-bottleneck-stride3x3"]
     repository.set_params(grid={"network": names})
+    repository.run("dvc", "repro", "sources")
     repository.run("dvc", "repro", "-s", *(f"{stage}@{name}-0" for name in names for stage in ("train", "evaluate")))
     for name in names:
         evaluation = json.loads((repository.root / "runs" / f"{name}-0" / "evaluation.json").read_text())

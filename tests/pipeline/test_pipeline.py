@@ -36,6 +36,11 @@ def stages_run(output: str) -> list[str]:
     return re.findall(r"Running stage '([^']+)'", output)
 
 
+def edit(repository: Repository, path: str, text: str) -> None:
+    with (repository.root / path).open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
 def test_every_cell_has_its_files_and_the_summary_its_numbers(finished: Repository) -> None:
     for cell in ("plain8-0", "resnet8-A-0"):
         files = {path.name for path in (finished.root / "runs" / cell).iterdir()}
@@ -101,13 +106,37 @@ def test_running_again_runs_nothing(repository: Repository) -> None:
 def test_a_new_network_runs_alone(repository: Repository) -> None:
     repository.set_params(grid={"network": ["plain8", "resnet8-A", "resnet8-B"]})
     output = repository.run("dvc", "repro").stdout
-    assert stages_run(output) == ["train@resnet8-B-0", "evaluate@resnet8-B-0", "report"]
+    assert stages_run(output) == ["sources", "train@resnet8-B-0", "evaluate@resnet8-B-0", "report"]
+
+
+def test_an_edited_comment_runs_no_cell_and_an_edited_statement_runs_those_that_it_can_change(
+    repository: Repository,
+) -> None:
+    edit(repository, "src/resgrid/models/blocks.py", "# A comment.\n")
+    assert stages_run(repository.run("dvc", "repro").stdout) == ["sources"]
+    edit(repository, "src/resgrid/evaluation/lesion.py", "UNUSED = 1\n")
+    # The evaluations write the same bytes again, so the report is not stale.
+    assert stages_run(repository.run("dvc", "repro").stdout) == [
+        "sources",
+        "evaluate@plain8-0",
+        "evaluate@resnet8-A-0",
+    ]
+    assert "up to date" in repository.run("dvc", "status").stdout
+
+
+def test_a_network_s_name_is_checked_before_it_reaches_a_shell(repository: Repository) -> None:
+    repository.set_params(grid={"network": ["plain8; touch PWNED #"]})
+    done = repository.run("dvc", "repro", check=False)
+    assert done.returncode
+    assert "grid.network[0]: 'plain8; touch PWNED #'" in done.stderr
+    assert not (repository.root / "PWNED").exists()
 
 
 def test_another_rate_trains_again_and_downloads_nothing(repository: Repository) -> None:
     repository.set_params(optimizer={"lr": 0.05}, grid={"network": ["plain8"]})
     before = repository.dvc_lock()["train@plain8-0"]["outs"]
-    assert stages_run(repository.run("dvc", "repro").stdout) == ["train@plain8-0", "evaluate@plain8-0", "report"]
+    run = stages_run(repository.run("dvc", "repro").stdout)
+    assert run == ["sources", "train@plain8-0", "evaluate@plain8-0", "report"]
     assert repository.dvc_lock()["train@plain8-0"]["outs"] != before
 
 
@@ -136,7 +165,7 @@ def test_dvc_shows_metrics_and_plots(finished: Repository) -> None:
 
 def test_verify_finds_the_very_bytes_and_tells_of_other_ones(repository: Repository) -> None:
     same = repository.run("python", "-m", "resgrid.commands.verify")
-    assert "6 × same bytes" in same.stderr
+    assert "7 × same bytes" in same.stderr
     repository.set_params(train={"threads": 2})
     repository.run("dvc", "repro", "evaluate@plain8-0")
     changed = repository.run("python", "-m", "resgrid.commands.verify", "--tolerance", "100", COLUMNS="200")

@@ -22,6 +22,7 @@ PARTS = (
     "params.yaml",
     "presets",
     "pipeline",
+    "requirements.lock",
     "src",
 )
 
