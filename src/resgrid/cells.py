@@ -1,4 +1,4 @@
-"""Cells, and the grid of them."""
+"""Cells, each one network with one seed, and the grid of cells."""
 
 from __future__ import annotations
 
@@ -9,38 +9,46 @@ from itertools import product
 
 from resgrid.names import parse_network
 
-_CELL = re.compile(r"(?P<network>.+)-(?P<seed>[0-9]+)")
+# NumPy's and Lightning's limit.
+MAX_SEED = 2**32 - 1
+
+_CELL = re.compile(r"(?P<network>.+)-(?P<seed>0|[1-9][0-9]*)")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One network with one seed."""
+    """One network trained with one seed.
+
+    Raises:
+        ValueError: the network's name is not valid, or the seed is not in 0 to 2³²−1.
+    """
 
     network: str
     seed: int
 
     def __post_init__(self) -> None:
         parse_network(self.network)
-        if self.seed < 0:
-            raise ValueError(f"seed {self.seed} is negative; seeds are 0, 1, 2, …")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"seed: {self.seed}: out of range; use 0 to {MAX_SEED}")
 
     @property
     def name(self) -> str:
+        """Such as `resnet20-A-0`."""
         return f"{self.network}-{self.seed}"
 
 
 def parse_cell(name: str) -> Cell:
-    """Read a cell's name, such as `resnet20-A-0`.
+    """Parse a cell's name, such as `resnet20-A-0`.
 
     Raises:
         ValueError: the name is not `<network>-<seed>`.
     """
     match = _CELL.fullmatch(name)
     if match is None:
-        raise ValueError(f"{name!r} is no cell name; allowed is <network>-<seed>, such as resnet20-A-0")
+        raise ValueError(f"{name!r}: not a cell name; use <network>-<seed>, such as resnet20-A-0")
     return Cell(match["network"], int(match["seed"]))
 
 
 def grid(networks: Iterable[str], seeds: Iterable[int]) -> list[Cell]:
-    """Every network with every seed, in the order of DVC's matrix (networks outside, seeds inside)."""
+    """List every network with every seed, in the order of DVC's matrix (networks outside, seeds inside)."""
     return [Cell(network, seed) for network, seed in product(networks, seeds)]

@@ -77,7 +77,7 @@ def test_exponents_are_numbers_as_in_yaml_1_2(tmp_path: Path) -> None:
 def test_a_wrong_network_is_named_with_its_place(values: dict[str, Any]) -> None:
     values["grid"]["network"][2] = "resnet21-A"
     (line,) = problems(values)
-    assert line.startswith("grid.network[2]: 'resnet21-A' has depth 21; allowed are")
+    assert line.startswith("grid.network[2]: 'resnet21-A': depth 21 is not 6n+2; use")
     assert "6n+2" in line
 
 

@@ -150,5 +150,5 @@ def test_the_command_line_names_what_is_allowed(made: HandMade) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         1,
-        "error: 'resnet8' is no cell name; allowed is <network>-<seed>, such as resnet20-A-0\n",
+        "error: 'resnet8': not a cell name; use <network>-<seed>, such as resnet20-A-0\n",
     )

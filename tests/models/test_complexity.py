@@ -243,7 +243,7 @@ def test_counting_leaves_the_network_as_it_was() -> None:
 
 
 def test_what_can_t_be_counted_is_named() -> None:
-    with pytest.raises(ValueError, match="'resnet21-A' has depth 21"):
+    with pytest.raises(ValueError, match="'resnet21-A': depth 21"):
         count_network("resnet21-A", CIFAR, 10)
     with pytest.raises(ValueError, match=re.escape("image: '3x32': must be <channels>x<height>x<width>")):
         parse_image_size("3x32")

@@ -20,12 +20,12 @@ def answer(repository: Repository, *command: str) -> str:
 
 def test_a_wrong_network_name(prepared_repository: Repository) -> None:
     message = answer(prepared_repository, "python", "-m", "pipeline.train", "--network", "resnet21-A", "--seed", "0")
-    assert message.startswith("error: 'resnet21-A' has depth 21; allowed are")
+    assert message.startswith("error: 'resnet21-A': depth 21 is not 6n+2; use")
 
 
 def test_a_negative_seed(prepared_repository: Repository) -> None:
     message = answer(prepared_repository, "python", "-m", "pipeline.evaluate", "--network", "plain8", "--seed", "-1")
-    assert message == "error: seed -1 is negative; seeds are 0, 1, 2, …\n"
+    assert message == "error: seed: -1: out of range; use 0 to 4294967295\n"
 
 
 def test_wrong_parameters_stop_a_stage_before_it_does_anything(repository: Repository) -> None:

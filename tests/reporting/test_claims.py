@@ -13,7 +13,6 @@ import pytest
 from scipy import stats
 
 from resgrid.artifacts.cell_files import CURVE_COLUMNS
-from resgrid.names import parse_network
 from resgrid.reporting.claims import EQUIVALENCE_MARGIN, judge, steps_to
 from resgrid.reporting.formatting import points
 from resgrid.reporting.results import NetworkResult, Results
@@ -368,15 +367,10 @@ def test_the_ensemble_s_numbers() -> None:
 
 
 def test_networks_with_a_modifier_are_compared_with_their_like() -> None:
-    """A name's modifier is what is left of it beside family, depth and option."""
     truths = {"plain20": Truth(3, 9), "plain56": Truth(3, 9), "resnet20-A": Truth(3, 9)}
     grid = Maker(0).grid(truths, 5)
     other = Maker(1).grid({"plain20": Truth(3, 9), "plain56": Truth(30, 33)}, 5)
-    sigmoid: list[NetworkResult] = []
-    for network in other.networks:
-        renamed = NetworkResult(f"{network.name}-sigmoid", network.cells)
-        renamed.__dict__["network"] = parse_network(network.name)
-        sigmoid.append(renamed)
+    sigmoid = [NetworkResult(f"{network.name}-sigmoid", network.cells) for network in other.networks]
     found = verdicts(Results((*grid.networks, *sigmoid)))
     assert found["degradation"].answer == "inconclusive"
     assert found["degradation-sigmoid"].answer == "reproduced"

@@ -23,7 +23,6 @@ from resgrid.cells import Cell
 from resgrid.config.reading import PARAMS_FILE
 from resgrid.reporting.charts import blocks, layer_responses
 from resgrid.reporting.page import duration, most_confused, run_address
-from resgrid.reporting.results import NetworkResult
 from resgrid.reporting.style import looks_of
 from resgrid.reporting.svg import PLOT_HEIGHT, PLOT_WIDTH, Panel, linear_axis, log_axis
 
@@ -192,15 +191,6 @@ def test_a_network_of_which_one_seed_was_analysed_is_shown_with_it(make_study: M
     text = study.page()
     assert 'data-source="runs/plain8-1/responses.csv#std"' in text
     assert "resnet8-A-1/responses.csv" not in text
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "plain_counterpart"),
-    [("plain20", "plain", None), ("resnet8-A", "resnet-A", "plain8"), ("resnet110-C", "resnet-C", "plain110")],
-)
-def test_a_kind_is_a_name_without_its_depth(name: str, kind: str, plain_counterpart: str | None) -> None:
-    network = NetworkResult(name, ())
-    assert (network.kind, network.plain_counterpart) == (kind, plain_counterpart)
 
 
 def test_links_inside_the_page_lead_somewhere(make_study: MakeStudy) -> None:

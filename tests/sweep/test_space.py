@@ -74,7 +74,7 @@ def test_the_section_names_a_known_network_and_searcher(values: dict[str, Any]) 
         return [line.strip() for line in str(error.value).splitlines()[1:]]
 
     (line,) = lines(network="resnet21-A")
-    assert line.startswith("search.network: 'resnet21-A' has depth 21; allowed are")
+    assert line.startswith("search.network: 'resnet21-A': depth 21 is not 6n+2; use")
     places = [line.partition(":")[0] for line in lines(searcher="grid", trials=0, space={})]
     assert places == ["search.trials", "search.searcher", "search.space"]
 

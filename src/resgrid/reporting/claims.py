@@ -10,7 +10,6 @@ docs/evidence.md has every rule in plain words.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -21,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from resgrid.names import PlainOrResidual
 from resgrid.reporting.contrasts import (
     Contrast,
     Measured,
@@ -63,7 +63,6 @@ HEALTHY_GRADIENT = 100.0
 
 _TINY = 1e-30
 _LARGE = 1e30
-_GROWING = re.compile(r"(?:plain|resnet)(?P<depth>[0-9]+)")
 
 
 def judge(results: Results, ensembles: Sequence[Ensemble] = ()) -> list[Verdict]:
@@ -121,14 +120,12 @@ def _kinships(results: Results) -> list[_Kinship]:
     """The paper's own networks first, whether there are any or not."""
     kinships = {"": _Kinship("", {}, {})}
     for result in results.by_depth:
-        family, *modifiers = result.name.split("-")
-        growing = _GROWING.fullmatch(family)
-        if growing is None:
+        network = result.network
+        if not isinstance(network, PlainOrResidual):
             continue
-        shortcut, depth = result.network.shortcut, int(growing["depth"])
-        modifier = "-".join(word for word in modifiers if word != shortcut)
-        kin = kinships.setdefault(modifier, _Kinship(modifier, {}, {}))
-        (kin.plain if shortcut == "none" else kin.residual.setdefault(shortcut, {}))[depth] = result
+        kin = kinships.setdefault(network.modifier, _Kinship(network.modifier, {}, {}))
+        by_depth = kin.plain if network.shortcut == "none" else kin.residual.setdefault(network.shortcut, {})
+        by_depth[network.depth] = result
     own = kinships[""]
     if not own.plain and not own.residual and len(kinships) > 1:
         del kinships[""]

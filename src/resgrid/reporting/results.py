@@ -126,8 +126,8 @@ class NetworkResult:
 
     @property
     def kind(self) -> str:
-        """What networks that differ in depth alone have in common: the name without the depth (`plain`, `resnet-A`)."""
-        return self.name if self.depth is None else self.name.replace(str(self.depth), "", 1)
+        """The name without the depth, such as `resnet-A`; networks of one kind differ only in depth."""
+        return self.network.kind
 
     @property
     def plain_counterpart(self) -> str | None:

@@ -327,7 +327,7 @@ def _tags(cell: Cell, card: DatasetCard, fingerprint: str, precision: Precision)
     network = parse_network(cell.network)
     return {
         "cell": cell.name,
-        "family": network.family,
+        "kind": network.kind,
         "depth": "unknown" if network.depth is None else str(network.depth),
         "shortcut": network.shortcut,
         "data": card.label,
