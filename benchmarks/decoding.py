@@ -94,7 +94,7 @@ def measure(
 ) -> float:
     """Images per second of training batches."""
     from resgrid.artifacts.data_card import DatasetCard
-    from resgrid.data.reading.augment import load_images
+    from resgrid.data.reading.images import load_images
 
     images = load_images(PreparedPaths(), "train", "channel", DatasetCard.read(card), workers)
     augment = AugmentConfig(normalize="channel", pad=0, flip=True, crop=crop, lighting=0.1)

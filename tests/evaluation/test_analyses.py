@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from resgrid.data.reading.augment import DeviceImages
+from resgrid.data.reading.device_images import DeviceImages
 from resgrid.evaluation.analyses import blocks_csv, first_of_classes, responses_csv
 from resgrid.evaluation.figures import draw_blocks, draw_gradients, draw_responses
 from resgrid.evaluation.sampling import Batches, evenly_spaced

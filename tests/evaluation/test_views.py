@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from resgrid.artifacts.data_card import PreparedPaths
 from resgrid.artifacts.files import sha256_of_file, write_atomically
 from resgrid.config.evaluate import EvaluateConfig
-from resgrid.data.reading.augment import DeviceImages
+from resgrid.data.reading.device_images import DeviceImages
 from resgrid.data.reading.file_images import FileImages
 from resgrid.data.reading.pixels import five_crops, read_rgb, scaled
 from resgrid.data.reading.store import ImageFiles, as_npy
@@ -115,5 +115,5 @@ def test_networks_that_end_in_global_average_pooling_pass(images: FileImages, ne
 
 def test_several_views_of_arrays_are_refused(network: nn.Module) -> None:
     arrays = DeviceImages(np.zeros((2, 3, 8, 8), np.uint8), np.zeros(2, np.int64), np.zeros((3, 1, 1)), None)
-    with pytest.raises(ValueError, match=r"evaluate.views: 'ten_crop': is for images in files"):
+    with pytest.raises(ValueError, match=r"evaluate.views: 'ten_crop': needs data.storage 'files'; set it to 'single'"):
         compute_logits(network, arrays, settings("ten_crop"))

@@ -13,8 +13,8 @@ from resgrid.artifacts.data_card import DatasetCard
 from resgrid.cells import Cell
 from resgrid.config.evaluate import EvaluateConfig
 from resgrid.config.train import OptimizerConfig, ScheduleConfig
-from resgrid.data.reading.augment import DeviceImages
 from resgrid.data.reading.batches import BatchPlan, EvaluationLoader, TrainLoader
+from resgrid.data.reading.device_images import DeviceImages
 from resgrid.evaluation.evaluate import load_network
 from resgrid.evaluation.views import compute_logits
 from resgrid.models import build_network

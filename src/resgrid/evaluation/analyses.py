@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from resgrid.artifacts.cell_files import BLOCKS_COLUMNS, RESPONSES_COLUMNS
 from resgrid.artifacts.files import csv_bytes
-from resgrid.data.reading.augment import DeviceImages
-from resgrid.data.reading.file_images import FileImages
+from resgrid.data.reading.images import Images
 from resgrid.evaluation.activation_maps import class_activation_maps
 from resgrid.evaluation.blocks import find_blocks
 from resgrid.evaluation.figures import draw_activation_maps
@@ -47,7 +46,7 @@ def blocks_csv(network: nn.Module, train: Batches, test: Batches) -> bytes:
     return csv_bytes(BLOCKS_COLUMNS, ((*row, intact) for row in rows))
 
 
-def activation_maps_png(network: nn.Module, test: DeviceImages | FileImages, classes: list[str], title: str) -> bytes:
+def activation_maps_png(network: nn.Module, test: Images, classes: list[str], title: str) -> bytes:
     """The picture of class activation maps of the first test image of each class.
 
     Args:

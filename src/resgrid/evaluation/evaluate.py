@@ -20,7 +20,7 @@ from resgrid.artifacts.run_record import RunRecord, StageRecord, record_path
 from resgrid.cells import Cell
 from resgrid.config.augment import AugmentConfig
 from resgrid.config.evaluate import EvaluateConfig
-from resgrid.data.reading.augment import load_images
+from resgrid.data.reading.images import load_images
 from resgrid.evaluation.analyses import activation_maps_png, blocks_csv, responses_csv
 from resgrid.evaluation.figures import draw_blocks, draw_confusion, draw_curve, draw_gradients, draw_responses
 from resgrid.evaluation.sampling import Batches

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from resgrid.data.reading.augment import DeviceImages
-from resgrid.data.reading.file_images import FileImages
+from resgrid.data.reading.images import Images
 
 
 class Batches:
@@ -21,7 +20,7 @@ class Batches:
             more than there are: all.
     """
 
-    def __init__(self, images: DeviceImages | FileImages, batch_size: int, count: int | None = None) -> None:
+    def __init__(self, images: Images, batch_size: int, count: int | None = None) -> None:
         self.images, self.batch_size = images, batch_size
         self.indices = evenly_spaced(len(images), count)
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from resgrid.config.evaluate import EvaluateConfig
-from resgrid.data.reading.augment import DeviceImages
-from resgrid.data.reading.file_images import FileImages, Views
+from resgrid.data.reading.images import Images
 
 
-def compute_logits(network: nn.Module, images: DeviceImages | FileImages, config: EvaluateConfig) -> Tensor:
+def compute_logits(network: nn.Module, images: Images, config: EvaluateConfig) -> Tensor:
     """float32 (N, classes) on the CPU, in the order of the split.
 
     With several views of an image these are the logarithms of its mean class probabilities over the views (Krizhevsky
@@ -29,17 +27,16 @@ def compute_logits(network: nn.Module, images: DeviceImages | FileImages, config
     """
     with torch.inference_mode():
         if config.views == "single":
-            batches = cast("Iterable[Any]", images.evaluation_loader(config.batch_size))
+            batches = images.evaluation_loader(config.batch_size)
             return torch.cat([network(images.plain(batch)[0]) for batch in batches]).float().cpu()
-        if isinstance(images, DeviceImages):
-            raise ValueError(f"evaluate.views: {config.views!r}: is for images in files; allowed here is 'single'")
         if config.views == "ten_crop":
-            return _averaged(network, images, images.ten_crops(config.batch_size))
+            return _averaged(network, len(images), images.ten_crops(config.batch_size))
+        views = images.whole_images(config.scales, config.batch_size)
         demand_global_pooling(network, images)
-        return _averaged(network, images, images.whole_images(config.scales, config.batch_size))
+        return _averaged(network, len(images), views)
 
 
-def demand_global_pooling(network: nn.Module, images: FileImages) -> None:
+def demand_global_pooling(network: nn.Module, images: Images) -> None:
     """Refuse a network that can't be applied to whole images of any size.
 
     Where global average pooling and one linear layer end a network, its logits for a larger image are the average of
@@ -57,14 +54,15 @@ def demand_global_pooling(network: nn.Module, images: FileImages) -> None:
         elif isinstance(module, nn.AdaptiveAvgPool2d) and isinstance(output, Tensor) and output[0, 0].numel() > 1:
             problems.append(f"it pools to {output.shape[2]}×{output.shape[3]} positions")
 
-    larger = images.size + images.size // 2
+    channels, height, width = images.shape
+    larger = width + width // 2
     with ExitStack() as hooks:
         for module in network.modules():
             hooks.enter_context(module.register_forward_hook(note))
         try:
-            network(torch.zeros(1, 3, images.size, larger, device=images.device))
+            network(torch.zeros(1, channels, height, larger, device=images.device))
         except RuntimeError as error:
-            problems.append(f"an image of {larger}×{images.size} pixels fails: {error}")
+            problems.append(f"an image of {larger}×{height} pixels fails: {error}")
     if len(linear_layers) > 1:
         problems.append(f"it ends in {len(linear_layers)} linear layers")
     if problems:
@@ -74,18 +72,21 @@ def demand_global_pooling(network: nn.Module, images: FileImages) -> None:
         )
 
 
-def _averaged(network: nn.Module, images: FileImages, batches: Iterator[list[Views]]) -> Tensor:
-    """Logarithms of the mean probabilities over all views and their mirror images."""
+def _averaged(network: nn.Module, count: int, views: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return the logarithms of each image's mean class probabilities over its views: float32 (N, classes).
+
+    Args:
+        count: number of images, N.
+        views: image indices (n,) and normalized views (n, C, h, w), several at a time.
+    """
     sums: Tensor | None = None
-    counts = torch.zeros(len(images), dtype=torch.float64)
-    for batch in batches:
-        for indices, pixels in batch:
-            for view in (pixels, pixels.flip(2)):
-                probabilities = network(images.normalized(view)).double().softmax(dim=1).cpu()
-                if sums is None:
-                    sums = torch.zeros(len(images), probabilities.shape[1], dtype=torch.float64)
-                sums.index_add_(0, indices, probabilities)
-                counts.index_add_(0, indices, torch.ones(len(indices), dtype=torch.float64))
+    counts = torch.zeros(count, dtype=torch.float64)
+    for indices, pixels in views:
+        probabilities = network(pixels).double().softmax(dim=1).cpu()
+        if sums is None:
+            sums = torch.zeros(count, probabilities.shape[1], dtype=torch.float64)
+        sums.index_add_(0, indices, probabilities)
+        counts.index_add_(0, indices, torch.ones(len(indices), dtype=torch.float64))
     assert sums is not None
-    # A class that no view gives any weight has a finite logarithm all the same.
+    # The clamp keeps the logarithm finite for a class with zero probability in every view.
     return (sums / counts[:, None]).clamp_min(torch.finfo(torch.float32).tiny).log().float()

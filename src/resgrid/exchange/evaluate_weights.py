@@ -18,8 +18,8 @@ from torchvision.models import WeightsEnum, get_weight
 
 from resgrid.artifacts.cell_files import TestMetrics
 from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
-from resgrid.data.reading.augment import DeviceImages
 from resgrid.data.reading.batches import EvaluationLoader
+from resgrid.data.reading.device_images import DeviceImages
 from resgrid.data.reading.normalization import Normalization, NormalizeKind, read_normalization
 from resgrid.data.reading.store import open_split
 from resgrid.evaluation.evaluate import measure

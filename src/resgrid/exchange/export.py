@@ -27,7 +27,7 @@ from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.artifacts.files import write_atomically
 from resgrid.artifacts.run_record import RunRecord, record_path
 from resgrid.cells import Cell
-from resgrid.data.reading.augment import DeviceImages
+from resgrid.data.reading.device_images import DeviceImages
 from resgrid.data.reading.normalization import Normalization, NormalizeKind, read_normalization
 from resgrid.data.reading.store import open_split
 from resgrid.exchange.state_dicts import read_metadata

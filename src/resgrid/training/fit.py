@@ -25,9 +25,7 @@ from resgrid.artifacts.run_record import RunRecord, StageRecord, record_path
 from resgrid.cells import Cell
 from resgrid.config.machine import MachineConfig
 from resgrid.config.train import TrainConfig, TrainParams
-from resgrid.data.reading.augment import DeviceImages, load_images
-from resgrid.data.reading.batches import EvaluationLoader
-from resgrid.data.reading.file_images import FileEvaluationLoader, FileImages
+from resgrid.data.reading.images import Images, Loader, load_images
 from resgrid.hardware import (
     Precision,
     choose_accelerator,
@@ -191,7 +189,7 @@ class Training:
             network, train_images, val_images, config.optimizer, rate, config.train.compile, self.cell.seed
         )
 
-    def _images(self, split: str) -> DeviceImages | FileImages:
+    def _images(self, split: str) -> Images:
         config = self.config
         return load_images(PreparedPaths(), split, config.augment.normalize, self.card, self.machine.workers)
 
@@ -270,7 +268,7 @@ class Training:
         if self.trainer.is_global_zero:
             self.progress.show(row)
 
-    def _evaluation_loader(self, split: str) -> EvaluationLoader | FileEvaluationLoader:
+    def _evaluation_loader(self, split: str) -> Loader:
         images = self.module.val_images if split == "val" else self.module.train_images
         kind = "cpu" if self.trainer.strategy.root_device.type == "cpu" else "gpu"
         return images.evaluation_loader(

@@ -13,8 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from resgrid.config.train import OptimizerConfig
-from resgrid.data.reading.augment import DeviceImages
-from resgrid.data.reading.file_images import FileImages
+from resgrid.data.reading.images import Images
 from resgrid.training.accumulator import Accumulator, Score
 from resgrid.training.schedule import LearningRate
 
@@ -36,8 +35,8 @@ class Classifier(pl.LightningModule):
     def __init__(
         self,
         network: nn.Module,
-        train_images: DeviceImages | FileImages,
-        val_images: DeviceImages | FileImages,
+        train_images: Images,
+        val_images: Images,
         optimizer: OptimizerConfig,
         learning_rate: LearningRate,
         compile_network: bool,

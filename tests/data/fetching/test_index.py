@@ -109,12 +109,14 @@ def test_the_place_can_be_named_and_a_lost_one_is_explained(folder: Path, monkey
     fetch(config(folder))
     index = sha256_of_file(INDEX)
     copy = folder.rename("copy")
-    with pytest.raises(ValueError, match=r"image files are not there .*images/\w{16}\).*--single-item download"):
+    with pytest.raises(
+        ValueError, match=r"images/\w{16}: the folder of the image files is missing; .*--single-item download"
+    ):
         images_folder(index)
     monkeypatch.setenv("RESGRID_IMAGES", "copy")
     assert images_folder(index) == copy.absolute()
     monkeypatch.setenv("RESGRID_IMAGES", "nowhere")
-    with pytest.raises(ValueError, match="the environment variable RESGRID_IMAGES names nowhere"):
+    with pytest.raises(ValueError, match="RESGRID_IMAGES: nowhere: the folder of the image files is missing"):
         images_folder(index)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from resgrid.data.reading.augment import DeviceImages
 from resgrid.data.reading.batches import BatchPlan, EvaluationLoader, TrainLoader
+from resgrid.data.reading.device_images import DeviceImages
 
 PLAN = BatchPlan(num_images=10, batch_size=4, seed=3, pad=2, flip=True)
 
@@ -43,7 +43,7 @@ def test_the_ranks_parts_together_are_the_global_batch(world_size: int) -> None:
 
 
 def test_an_uneven_division_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"train\.batch_size: 4: must divide evenly over the 3 devices"):
+    with pytest.raises(ValueError, match=r"train\.batch_size: 4: does not divide evenly over 3 devices"):
         PLAN.batch(0, 0, 3)
 
 

@@ -14,8 +14,8 @@ from resgrid.artifacts.data_card import PreparedPaths
 from resgrid.artifacts.files import write_atomically
 from resgrid.config.augment import AugmentConfig, CropConfig
 from resgrid.data.fetching.index import index_folder
-from resgrid.data.reading.batches import FilePlan
-from resgrid.data.reading.file_images import DecodedBatch, FileImages, principal_components
+from resgrid.data.reading.batches import DecodedBatch, FilePlan
+from resgrid.data.reading.file_images import FileImages, principal_components
 from resgrid.data.reading.pixels import CROP_DRAWS, center_crop, read_rgb, scaled
 from resgrid.data.reading.store import ImageFiles, as_npy
 from support.image_folder import CLASSES, SIZES, jpeg, make_image_folder, picture
@@ -99,13 +99,13 @@ def test_the_plan_is_a_pure_function_of_seed_and_step() -> None:
     assert sorted(seen[:10].tolist()) == sorted(seen[10:].tolist()) == list(range(10))
     assert not FilePlan(10, 1000, 3, 5, flip=False).global_batch(0).flips.any()
     assert FilePlan(10, 1000, 3, 5, flip=True).global_batch(0).flips.float().mean() == pytest.approx(0.5, abs=0.05)
-    with pytest.raises(ValueError, match=r"train\.batch_size: 4: must divide evenly over the 3 devices"):
+    with pytest.raises(ValueError, match=r"train\.batch_size: 4: does not divide evenly over 3 devices"):
         plan.batch(0, 0, 3)
 
 
 def test_augmentation_for_the_other_storage_is_refused() -> None:
     images = file_images()
-    with pytest.raises(ValueError, match=r"augment.crop, augment.pad: data.storage 'files' needs a way to crop"):
+    with pytest.raises(ValueError, match=r"augment.crop, augment.pad: do not fit data.storage 'files'; set a crop"):
         batches(images, SCALE.model_copy(update={"crop": None}), 0, 1)
 
 
@@ -165,12 +165,16 @@ def test_the_mean_image_is_subtracted_and_stretched_to_other_sizes() -> None:
     assert wide[0, 0, 0, -1] == pytest.approx(0.0, abs=0.02)
 
 
-def test_views_come_with_the_images_they_are_of() -> None:
+def test_every_image_has_all_its_views_and_their_mirror_images() -> None:
     images = file_images()
-    crops = [view for batch in images.ten_crops(10) for view in batch]
-    assert torch.cat([view.indices for view in crops]).tolist() == np.repeat(np.arange(36), 5).tolist()
-    assert {view.pixels.shape[1:] for view in crops} == {(24, 24, 3)}
-    wholes = [view for batch in images.whole_images([24, 32], 10) for view in batch]
-    assert sorted(torch.cat([view.indices for view in wholes]).tolist()) == np.repeat(np.arange(36), 2).tolist()
-    assert {min(view.pixels.shape[1:3]) for view in wholes} == {24, 32}
-    assert len({view.pixels.shape[1:3] for view in wholes}) >= 2 * (len(SIZES) - 1)
+    crops = list(images.ten_crops(10))
+    assert sorted(torch.cat([indices for indices, _ in crops]).tolist()) == np.repeat(np.arange(36), 10).tolist()
+    assert {views.shape[1:] for _, views in crops} == {(3, 24, 24)}
+    wholes = list(images.whole_images([24, 32], 10))
+    assert sorted(torch.cat([indices for indices, _ in wholes]).tolist()) == np.repeat(np.arange(36), 4).tolist()
+    assert {min(views.shape[2:]) for _, views in wholes} == {24, 32}
+    assert len({views.shape[2:] for _, views in wholes}) >= 2 * (len(SIZES) - 1)
+    for views in (crops, wholes):
+        (of_these, as_they_are), (of_those, mirrored) = views[:2]
+        assert torch.equal(of_these, of_those)
+        assert torch.equal(as_they_are.flip(3), mirrored)

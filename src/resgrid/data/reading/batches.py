@@ -1,7 +1,7 @@
-"""Batches as a pure function of (seed, step): which images a step sees, and how each of them is cropped and flipped.
+"""Batches as a pure function of (seed, step): which images a step uses, and how each image is cropped and flipped.
 
-A run that is resumed, or spread over more devices, sees the very same images in the same steps. Everything is drawn
-for the global batch; a rank takes its slice of it.
+A resumed run, or a run on more devices, uses the same images in the same steps. All random numbers are drawn for the
+global batch, and each rank takes its slice.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# The second word of every generator's key: what is drawn from it.
+# Second word of a generator's key: what its random numbers are for.
 _ORDER, _AUGMENTATION = 0, 1
 
 
 class Batch(NamedTuple):
-    """One rank's part of a global batch of B images, before any pixel is touched.
+    """One rank's part of a global batch of images in arrays, without their pixels.
 
     Attributes:
-        indices: int64 (b,), which training images.
-        offsets: int64 (b, 2), where each crop begins (row, column), from -pad to +pad, relative to the image.
-        flips: bool (b,), which crops are mirrored.
+        indices: int64 (b,), indices of training images.
+        offsets: int64 (b, 2), row and column of each crop's first pixel in the image, from -pad to +pad.
+        flips: bool (b,), whether each crop is mirrored.
     """
 
     indices: Tensor
@@ -35,12 +35,12 @@ class Batch(NamedTuple):
 
 
 class FileBatch(NamedTuple):
-    """One rank's part of a global batch of B images that are still in their files.
+    """One rank's part of a global batch of images in files, before the files are read.
 
     Attributes:
-        indices: int64 (b,), which training images.
-        crops: float64 (b, draws), uniform in [0, 1): where each crop lies, once the image's size is known.
-        flips: bool (b,), which crops are mirrored.
+        indices: int64 (b,), indices of training images.
+        crops: float64 (b, draws), uniform in [0, 1); they choose each crop once the image's size is known.
+        flips: bool (b,), whether each crop is mirrored.
         lighting: float64 (b, 3), standard normal: weights of the colors' principal components.
     """
 
@@ -50,15 +50,30 @@ class FileBatch(NamedTuple):
     lighting: Tensor
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The order of the images. They come in a new random order in each epoch; a batch may begin in one epoch and end in
-    the next, so that every batch is full and every epoch sees each image once.
+class DecodedBatch(NamedTuple):
+    """Decoded images of one size, as worker processes return them.
 
     Attributes:
-        num_images: in the training split.
+        pixels: uint8 (b, H, W, 3).
+        labels: int64 (b,).
+        shifts: float32 (b, 3), added to the colors of pixels scaled to [0, 1].
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    shifts: Tensor
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The order of the images: a new random order in each epoch.
+
+    A batch may begin in one epoch and end in the next, so every batch is full and every epoch uses each image once.
+
+    Attributes:
+        num_images: size of the training split.
         batch_size: images in a global batch.
-        seed: of the cell.
+        seed: the cell's seed.
     """
 
     num_images: int
@@ -66,22 +81,23 @@ class _Plan:
     seed: int
 
     def _indices(self, step: int) -> Tensor:
-        """int64 (B,): the images of a step, counted from 0."""
+        """Return the image indices of a step (counted from 0): int64 (B,)."""
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs, places = np.divmod(positions, self.num_images)
+        epochs, positions_in_epoch = np.divmod(positions, self.num_images)
         indices = np.empty(self.batch_size, dtype=np.int64)
         for epoch in range(epochs[0], epochs[-1] + 1):
             inside = epochs == epoch
-            indices[inside] = _order(self.seed, epoch, self.num_images)[places[inside]]
+            indices[inside] = _order(self.seed, epoch, self.num_images)[positions_in_epoch[inside]]
         return torch.from_numpy(indices)
 
     def _augmentation(self, step: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, _AUGMENTATION, step))
 
-    def _share(self, rank: int, world_size: int) -> slice:
+    def _slice_of(self, rank: int, world_size: int) -> slice:
         if self.batch_size % world_size:
             raise ValueError(
-                f"train.batch_size: {self.batch_size}: must divide evenly over the {world_size} devices of this run"
+                f"train.batch_size: {self.batch_size}: does not divide evenly over {world_size} devices; "
+                f"choose a multiple of {world_size}"
             )
         size = self.batch_size // world_size
         return slice(rank * size, (rank + 1) * size)
@@ -89,7 +105,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class BatchPlan(_Plan):
-    """The whole training's batches of images in arrays.
+    """All training batches of images in arrays.
 
     Attributes:
         pad: largest shift of a crop, in pixels.
@@ -100,28 +116,28 @@ class BatchPlan(_Plan):
     flip: bool
 
     def global_batch(self, step: int) -> Batch:
-        """The batch of all ranks together in a step, counted from 0."""
+        """Return the batch of all ranks in a step, counted from 0."""
         generator = self._augmentation(step)
         offsets = generator.integers(-self.pad, self.pad + 1, size=(self.batch_size, 2))
         flips = generator.integers(0, 2 if self.flip else 1, size=self.batch_size)
         return Batch(self._indices(step), torch.from_numpy(offsets), torch.from_numpy(flips).bool())
 
     def batch(self, step: int, rank: int, world_size: int) -> Batch:
-        """A rank's equal part of the step's global batch.
+        """Return a rank's equal part of the step's global batch.
 
         Raises:
-            ValueError: the batch doesn't divide evenly over the ranks.
+            ValueError: the batch size is not a multiple of the number of ranks.
         """
-        mine = self._share(rank, world_size)
+        mine = self._slice_of(rank, world_size)
         return Batch(*(part[mine] for part in self.global_batch(step)))
 
 
 @dataclass(frozen=True)
 class FilePlan(_Plan):
-    """The whole training's batches of images in files.
+    """All training batches of images in files.
 
     Attributes:
-        draws: uniform numbers that a crop may use.
+        draws: number of uniform random numbers for each crop.
         flip: whether crops are mirrored at random.
     """
 
@@ -129,7 +145,7 @@ class FilePlan(_Plan):
     flip: bool
 
     def global_batch(self, step: int) -> FileBatch:
-        """The batch of all ranks together in a step, counted from 0."""
+        """Return the batch of all ranks in a step, counted from 0."""
         generator = self._augmentation(step)
         crops = generator.random((self.batch_size, self.draws))
         flips = generator.integers(0, 2 if self.flip else 1, size=self.batch_size)
@@ -139,30 +155,30 @@ class FilePlan(_Plan):
         )
 
     def batch(self, step: int, rank: int, world_size: int) -> FileBatch:
-        """A rank's equal part of the step's global batch.
+        """Return a rank's equal part of the step's global batch.
 
         Raises:
-            ValueError: the batch doesn't divide evenly over the ranks.
+            ValueError: the batch size is not a multiple of the number of ranks.
         """
-        mine = self._share(rank, world_size)
+        mine = self._slice_of(rank, world_size)
         return FileBatch(*(part[mine] for part in self.global_batch(step)))
 
 
-# Two epochs meet in a batch: the last two orders are at hand, whatever the data's size.
+# A batch may span two epochs, so the last two orders are kept, whatever the size of the data.
 @lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, num_images: int) -> np.ndarray:
     return np.random.default_rng((seed, _ORDER, epoch)).permutation(num_images)
 
 
 class TrainLoader:
-    """Yields a rank's batches from the step that the training has reached up to the last one.
+    """Yields a rank's batches from the current step to the last step.
 
     Args:
-        plan: the batches.
-        max_steps: of the whole training; also the loader's length, so that Lightning counts one epoch of steps.
-        first_step: asked when the iteration begins; after a resume it says how many steps are done.
-        rank: of this process.
-        world_size: processes in all.
+        plan: the training's batches.
+        max_steps: steps of the whole training; also the loader's length, so that Lightning counts a single epoch.
+        first_step: returns the number of completed steps; called when the iteration begins, after a resume.
+        rank: index of this process.
+        world_size: number of processes.
     """
 
     def __init__(
@@ -180,9 +196,9 @@ class TrainLoader:
 
 
 class EvaluationLoader:
-    """Yields the indices of a rank's images, each image of the split once over all ranks: int64 (b,).
+    """Yields the indices of a rank's images, int64 (b,), so that all ranks together use each image once.
 
-    Shares may be uneven: with 101 images, two ranks get 51 and 50. A rank without any image yields none.
+    Shares may be uneven: of 101 images, two ranks get 51 and 50. A rank without images yields nothing.
     """
 
     def __init__(self, num_images: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:

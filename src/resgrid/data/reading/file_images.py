@@ -1,8 +1,8 @@
-"""Images that stay in their files: decoded and cropped by worker processes, normalized on the computing device."""
+"""Images in files: worker processes decode and crop them, the computing device normalizes them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, Self
@@ -15,33 +15,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from resgrid.config.augment import AugmentConfig, CropConfig
-from resgrid.data.reading.batches import EvaluationLoader, FilePlan
+from resgrid.data.reading.batches import DecodedBatch, EvaluationLoader, FilePlan
 from resgrid.data.reading.pixels import CROP_DRAWS, center_crop, five_crops, random_crop, read_rgb, scaled
 from resgrid.data.reading.store import ImageFiles
 from resgrid.data.reading.workers import lifeline, start_worker, worker_context
 
-_PREFETCHED = 2  # batches that each worker keeps ready
+_PREFETCHED = 2  # batches that each worker prepares ahead
 
 
-class DecodedBatch(NamedTuple):
-    """Images of one size, as the workers hand them over.
-
-    Attributes:
-        pixels: uint8 (b, H, W, 3).
-        labels: int64 (b,).
-        shifts: float32 (b, 3), added to the colors of pixels scaled to [0, 1].
-    """
-
-    pixels: Tensor
-    labels: Tensor
-    shifts: Tensor
-
-
-class Views(NamedTuple):
-    """Views of some images, all of one size.
+class _Views(NamedTuple):
+    """Decoded views of some images, all of one size.
 
     Attributes:
-        indices: int64 (n,), which image of the split each view is of.
+        indices: int64 (n,), image index of each view.
         pixels: uint8 (n, H, W, 3).
     """
 
@@ -50,20 +36,21 @@ class Views(NamedTuple):
 
 
 class FileImages:
-    """A split of images in files, and the batches made of them. Its counterpart for arrays is `DeviceImages`.
+    """A split's images as files (see `resgrid.data.reading.images.Images`).
 
     Args:
-        files: of the split.
+        files: the split's files.
         shorter_side: length in pixels to which an image's shorter side is scaled before the central crop.
-        size: side of a crop, in pixels.
-        mean: subtracted from pixels scaled to [0, 1]: the mean image (3, size, size), or (3, 1, 1) for each channel.
-        std: (3, 1, 1) to divide by afterwards, or None.
-        covariance: of the training images' colors, (3, 3), for the color augmentation.
-        workers: processes that decode; 0 for none.
+        size: height and width of a crop, in pixels.
+        mean: subtracted from pixels scaled to [0, 1]: the mean image (3, size, size), or one value per channel
+            (3, 1, 1).
+        std: divisor (3, 1, 1) after the subtraction, or None.
+        covariance: covariance (3, 3) of the training images' colors, for the color augmentation.
+        workers: number of decoding processes; with 0, this process decodes.
     """
 
-    # Smaller than for arrays: each worker keeps several ready.
-    VALIDATION_BATCH: ClassVar = {"gpu": 100, "cpu": 100}
+    # Smaller than for arrays: each worker prepares several batches ahead.
+    VALIDATION_BATCH: ClassVar[Mapping[str, int]] = {"gpu": 100, "cpu": 100}
 
     def __init__(
         self,
@@ -76,6 +63,7 @@ class FileImages:
         workers: int,
     ) -> None:
         self.files, self.shorter_side, self.size, self.workers = files, shorter_side, size, workers
+        self.shape = (3, size, size)
         self._labels = torch.from_numpy(files.labels)
         self._mean = torch.from_numpy(np.array(mean.transpose(1, 2, 0), dtype=np.float32, order="C"))
         scale = np.ones(3) if std is None else 1.0 / std.reshape(3)
@@ -91,42 +79,32 @@ class FileImages:
 
     @property
     def labels(self) -> Tensor:
-        """int64 (N,)."""
+        """Labels of all images: int64 (N,)."""
         return self._labels
 
     def to(self, device: torch.device) -> Self:
+        """Move to a device, in place."""
         for name in ("_labels", "_mean", "_scale"):
             setattr(self, name, getattr(self, name).to(device))
         return self
 
     def pixels(self, indices: Tensor) -> np.ndarray:
-        """Central crops as they are, uint8 (b, 3, size, size); indices (b,)."""
+        """Return central crops without normalization: uint8 (b, 3, size, size); indices (b,)."""
         return self._central_crops([indices]).decode(0).pixels.permute(0, 3, 1, 2).numpy()
 
     def plain(self, batch: DecodedBatch | Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised central crops (b, 3, size, size), float32 in channels-last layout, and labels (b,).
+        """Return normalized central crops (b, 3, size, size), float32 in channels-last layout, and labels (b,).
 
         Args:
-            batch: of `evaluation_loader`; or indices (b,) of images, which are decoded here and now.
+            batch: a batch of `evaluation_loader`, or indices (b,) of images, which this process decodes.
         """
         if isinstance(batch, Tensor):
             batch = self._central_crops([batch]).decode(0)
         return self.normalized(batch.pixels), batch.labels.to(self.device, non_blocking=True)
 
     def augmented(self, batch: DecodedBatch) -> tuple[Tensor, Tensor]:
-        """Normalised random crops (b, 3, size, size), float32 in channels-last layout, and labels (b,)."""
+        """Return normalized random crops (b, 3, size, size), float32 in channels-last layout, and labels (b,)."""
         return self.normalized(batch.pixels, batch.shifts), batch.labels
-
-    def normalized(self, pixels: Tensor, shifts: Tensor | None = None) -> Tensor:
-        """uint8 (b, H, W, 3) to float32 (b, 3, H, W), channels last. A mean image is stretched to another size."""
-        values = pixels.to(self.device, non_blocking=True).float() / 255.0
-        if shifts is not None:
-            values += shifts[:, None, None, :]
-        mean = self._mean
-        if len(mean) > 1 and mean.shape != values.shape[1:]:
-            planes = mean.permute(2, 0, 1)[None]
-            mean = F.interpolate(planes, values.shape[1:3], mode="bilinear", antialias=True)[0].permute(1, 2, 0)
-        return ((values - mean) * self._scale).permute(0, 3, 1, 2)
 
     def training_loader(
         self,
@@ -138,53 +116,78 @@ class FileImages:
         rank: int,
         world_size: int,
     ) -> FileTrainLoader:
-        """A rank's batches, decoded; arguments as of `TrainLoader`.
+        """Return a rank's batches, decoded; the arguments are those of `TrainLoader` and `FilePlan`.
 
         Raises:
-            ValueError: the batch doesn't divide evenly over the ranks, or the augmentation is for images in arrays.
+            ValueError: the batch size is not a multiple of the number of ranks, or `augment` is for arrays.
         """
         if augment.crop is None or augment.pad:
-            raise ValueError("augment.crop, augment.pad: data.storage 'files' needs a way to crop, and no padding")
+            raise ValueError("augment.crop, augment.pad: do not fit data.storage 'files'; set a crop, and pad to 0")
         plan = FilePlan(len(self), batch_size, seed, CROP_DRAWS, augment.flip)
-        plan.batch(0, rank, world_size)  # an uneven division fails here
+        plan.batch(0, rank, world_size)  # raises if the batch does not divide evenly
         components = augment.lighting * self._components
         batches = _TrainingBatches(self.files, plan, augment.crop, self.size, components, rank, world_size)
         return FileTrainLoader(batches, max_steps, first_step, self.workers)
 
     def evaluation_loader(self, batch_size: int, rank: int = 0, world_size: int = 1) -> FileEvaluationLoader:
-        """A rank's images, each image of the split once over all ranks, as decoded central crops."""
+        """Return a rank's images as decoded central crops; all ranks together use each image once."""
         indices = list(EvaluationLoader(len(self), batch_size, rank, world_size))
         return FileEvaluationLoader(self._central_crops(indices), self.workers)
 
-    def ten_crops(self, batch_size: int) -> Iterator[list[Views]]:
-        """Half of the ten crops of every image, `batch_size` images at once; the others are their mirror images."""
-        chunks = list(torch.arange(len(self)).split(batch_size))
-        crops = _FiveCrops(self.files, self.shorter_side, self.size, chunks)
-        return decoded(crops, range(len(chunks)), self.workers)
+    def ten_crops(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield AlexNet's ten crops of every image, normalized: indices (n,) and crops (n, 3, size, size).
 
-    def whole_images(self, scales: Sequence[int], batch_size: int) -> Iterator[list[Views]]:
-        """Every image at each scale, `batch_size` images at once, those of one size together."""
+        Args:
+            batch_size: images that are decoded at a time.
+        """
         chunks = list(torch.arange(len(self)).split(batch_size))
-        return decoded(_WholeImages(self.files, scales, chunks), range(len(chunks)), self.workers)
+        yield from self._with_mirror_images(_FiveCrops(self.files, self.shorter_side, self.size, chunks), len(chunks))
+
+    def whole_images(self, scales: Sequence[int], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield every whole image and its mirror image at each scale, normalized: indices (n,) and (n, 3, h, w).
+
+        Args:
+            scales: lengths of the shorter side, in pixels.
+            batch_size: images that are decoded at a time.
+        """
+        chunks = list(torch.arange(len(self)).split(batch_size))
+        yield from self._with_mirror_images(_WholeImages(self.files, scales, chunks), len(chunks))
+
+    def _with_mirror_images(self, source: Dataset[Any], batches: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for views in decoded(source, range(batches), self.workers):
+            for indices, pixels in views:
+                for view in (pixels, pixels.flip(2)):
+                    yield indices, self.normalized(view)
+
+    def normalized(self, pixels: Tensor, shifts: Tensor | None = None) -> Tensor:
+        """Map uint8 (b, H, W, 3) to float32 (b, 3, H, W), channels last; resize a mean image to another H and W."""
+        values = pixels.to(self.device, non_blocking=True).float() / 255.0
+        if shifts is not None:
+            values += shifts[:, None, None, :]
+        mean = self._mean
+        if len(mean) > 1 and mean.shape != values.shape[1:]:
+            planes = mean.permute(2, 0, 1)[None]
+            mean = F.interpolate(planes, values.shape[1:3], mode="bilinear", antialias=True)[0].permute(1, 2, 0)
+        return ((values - mean) * self._scale).permute(0, 3, 1, 2)
 
     def _central_crops(self, chunks: Sequence[Tensor]) -> _CentralCrops:
         return _CentralCrops(self.files, self.shorter_side, self.size, chunks)
 
 
 def principal_components(covariance: np.ndarray) -> np.ndarray:
-    """Eigenvectors of the colors' covariance, each times its eigenvalue, as columns: float64 (3, 3).
+    """Return the eigenvectors of the colors' covariance, each times its eigenvalue, as columns: float64 (3, 3).
 
-    On pixels scaled to [0, 1], as in fb.resnet.torch, where the largest eigenvalue of ImageNet's colors is 0.2175. The
-    product depends on the scale of the pixels, which Krizhevsky et al. (2012, section 4.1) don't give.
+    Pixels are scaled to [0, 1] as in fb.resnet.torch, where the largest eigenvalue of ImageNet's colors is 0.2175. The
+    product depends on this scale, which Krizhevsky et al. (2012, section 4.1) do not state.
     """
     values, vectors = np.linalg.eigh(covariance)
-    # An eigenvector's sign is arbitrary: its largest part is made positive, so that every machine draws the same.
+    # The sign of an eigenvector is arbitrary: make its largest component positive, so that all machines agree.
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[np.newaxis], axis=0)
     return vectors * np.sign(largest) * values
 
 
 def decoded(source: Dataset[Any], order: Iterable[int], workers: int) -> Iterator[Any]:
-    """The items of a source in an order, decoded by worker processes ahead of their use.
+    """Yield the items of a source in the given order; worker processes decode them ahead of use.
 
     Raises:
         ValueError: a file is missing, changed or unreadable.
@@ -200,27 +203,27 @@ def decoded(source: Dataset[Any], order: Iterable[int], workers: int) -> Iterato
             multiprocessing_context=context if workers else None,
             worker_init_fn=partial(start_worker, line),
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # otherwise it draws from the global one, and a resumed run would once more
+            generator=torch.Generator(),  # the global generator would draw once more after a resume
         )
         items = iter(loader)
         try:
             for item in items:
-                # Raised in a worker, an error would come with the worker's traceback as its message.
+                # An error raised in a worker would have the worker's traceback as its message.
                 if isinstance(item, Exception):
                     raise item
                 yield item
         finally:
-            del items  # which ends the workers in good order
+            del items  # ends the workers
 
 
 class FileTrainLoader:
-    """Yields a rank's decoded batches from the step that the training has reached up to the last one.
+    """Yields a rank's decoded batches from the current step to the last step.
 
     Args:
-        batches: by step.
-        max_steps: of the whole training; also the loader's length, so that Lightning counts one epoch of steps.
-        first_step: asked when the iteration begins; after a resume it says how many steps are done.
-        workers: processes that decode.
+        batches: the training's batches, by step.
+        max_steps: steps of the whole training; also the loader's length, so that Lightning counts a single epoch.
+        first_step: returns the number of completed steps; called when the iteration begins, after a resume.
+        workers: number of decoding processes.
     """
 
     def __init__(self, batches: _TrainingBatches, max_steps: int, first_step: Callable[[], int], workers: int) -> None:
@@ -247,7 +250,7 @@ class FileEvaluationLoader:
 
 
 class _Batches(Dataset[Any]):
-    """What the workers do: the item of a number is a batch, or the error that it ends with."""
+    """Batches as a data set for the workers: item i is batch i, or the error that reading it raised."""
 
     files: ImageFiles
 
@@ -258,7 +261,7 @@ class _Batches(Dataset[Any]):
             return error
 
     def decode(self, number: int) -> Any:
-        """The batch of a number.
+        """Read and decode a batch.
 
         Raises:
             ValueError: a file is missing, changed or unreadable.
@@ -270,7 +273,7 @@ class _Batches(Dataset[Any]):
         try:
             return read_rgb(content)
         except ValueError as error:
-            raise ValueError(f"{self.files.name(index)} can't be read as an image: {error}") from error
+            raise ValueError(f"{self.files.name(index)}: not a readable image: {error}") from error
 
     def _labels(self, indices: Tensor) -> Tensor:
         return torch.from_numpy(self.files.labels[indices.numpy()])
@@ -328,11 +331,11 @@ class _FiveCrops(_Batches):
     size: int
     chunks: Sequence[Tensor]
 
-    def decode(self, number: int) -> list[Views]:
+    def decode(self, number: int) -> list[_Views]:
         indices = self.chunks[number]
         crops = [five_crops(self._image(index), self.shorter_side, self.size) for index in indices.tolist()]
         return [
-            Views(indices.repeat_interleave(5), torch.from_numpy(np.concatenate([np.stack(five) for five in crops])))
+            _Views(indices.repeat_interleave(5), torch.from_numpy(np.concatenate([np.stack(five) for five in crops])))
         ]
 
 
@@ -344,7 +347,7 @@ class _WholeImages(_Batches):
     scales: Sequence[int]
     chunks: Sequence[Tensor]
 
-    def decode(self, number: int) -> list[Views]:
+    def decode(self, number: int) -> list[_Views]:
         groups: dict[tuple[int, int], list[tuple[int, np.ndarray]]] = {}
         for index in self.chunks[number].tolist():
             image = self._image(index)
@@ -352,7 +355,7 @@ class _WholeImages(_Batches):
                 whole = scaled(image, scale)
                 groups.setdefault(whole.size, []).append((index, np.asarray(whole)))
         return [
-            Views(
+            _Views(
                 torch.tensor([index for index, _ in views]), torch.from_numpy(np.stack([pixels for _, pixels in views]))
             )
             for views in groups.values()

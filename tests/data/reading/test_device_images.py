@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from resgrid.data.reading.augment import DeviceImages
 from resgrid.data.reading.batches import Batch
+from resgrid.data.reading.device_images import DeviceImages
 
 IMAGE = np.arange(1, 10, dtype=np.uint8).reshape(1, 1, 3, 3)
 
