@@ -75,7 +75,7 @@ _Row = tuple[str, str, str]
 
 def _add(table: Table, title: str, rows: Iterator[_Row]) -> None:
     table.add_section()
-    table.add_row(f"[bold]{title}", "", "")
+    table.add_row(title, "", "", style="bold")
     for name, median, spread in rows:
         table.add_row(f"  {name}", median, spread)
 

@@ -125,7 +125,7 @@ class _Sweep(NamedTuple):
 def _sweep(cells: int, seconds: float) -> _Sweep:
     with _repository(cells, seconds) as folder, chdir(folder):
         before = psutil.cpu_times()
-        _run([sys.executable, "-m", "resgrid.commands.sweep"])
+        _run([sys.executable, "-m", "resgrid", "sweep"])
         after = psutil.cpu_times()
         client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
         (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])

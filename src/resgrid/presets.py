@@ -29,7 +29,7 @@ def preset_path(name: str) -> Path:
     """
     path = PRESETS / f"{name}.yaml"
     if name not in preset_names():
-        raise ConfigError(f"PRESET: {name!r}: no such preset; allowed are {', '.join(preset_names())}")
+        raise ConfigError(f"preset: {name!r}: no such preset; use {', '.join(preset_names())}")
     return path
 
 
@@ -73,10 +73,10 @@ def apply_preset(name: str, replace: bool, params: Path = PARAMS_FILE) -> None:
             raise EditsInTheWayError(
                 "\n".join(
                     [
-                        f"{params} holds edits, which PRESET={name} would overwrite; nothing was changed:",
+                        f"{params}: contains edits, which the preset {name} would overwrite; nothing was changed:",
                         *(f"  {edit}" for edit in found),
-                        "To run with these edits, leave PRESET away. To put them aside as a .bak file:",
-                        f"  python -m resgrid.commands.preset {name} --replace",
+                        "To run with these edits, omit the preset. To keep them as a .bak file and continue:",
+                        f"  make preset NAME={name} REPLACE=1",
                     ]
                 )
             )

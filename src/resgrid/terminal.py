@@ -1,27 +1,50 @@
-"""What people see in the terminal: one console, and commands that answer a mistake in plain words."""
+"""The terminal: the console for messages, and commands that answer a user's mistake in plain words."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from rich.console import Console
 
-# Standard error, so that a command's standard output stays free for data.
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+# Files and pipes have no width: a table there is as wide as its text (rich would cut it to 80 columns).
+_UNLIMITED = 10_000
+
+# Messages go to standard error, which leaves standard output free for data. They are printed as written:
+# "[old]" and ":x:" are parts of class names and paths, not markup.
+console = Console(
+    stderr=True,
+    markup=False,
+    emoji=False,
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stderr.isatty() else _UNLIMITED,
+)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Print a user's mistake (`ValueError`, `OSError`) without a traceback, and exit with status 1.
+
+    Any other exception is a fault of resgrid: it keeps its traceback, which ends with how to report it.
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        console.print(f"error: {error}", style="bold red")
+        sys.exit(1)
+    except Exception as fault:
+        fault.add_note("This is a fault of resgrid. Please open an issue with these lines and the output of:")
+        fault.add_note("resgrid --version")
+        raise
 
 
 def run_command(command: Callable[..., Any]) -> None:
-    """Run a function as a command line: its parameters are the options, its docstring is the help.
-
-    A `ValueError` or `OSError` is the user's to mend: it is printed without a traceback, and the exit status is 1.
-    """
+    """Run a function as a command line: its parameters are the options, its docstring is the help."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(command)
-    try:
+    with plain_errors():
         app()
-    except (ValueError, OSError) as error:
-        console.print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
-        sys.exit(1)

@@ -145,9 +145,9 @@ def test_mistakes_are_answered(made: HandMade, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_command_line_names_what_is_allowed(made: HandMade) -> None:
     root = Path(resgrid.exchange.export.__file__).parents[2]
-    command = [sys.executable, "-m", "resgrid.commands.export", "resnet8", "--format", "safetensors"]
+    command = [sys.executable, "-m", "resgrid", "export", "resnet8", "--format", "safetensors"]
     environment = {"PYTHONPATH": f"{root}:{root / 'src'}"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         1,
         "error: 'resnet8': not a cell name; use <network>-<seed>, such as resnet20-A-0\n",

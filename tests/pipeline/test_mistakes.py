@@ -54,21 +54,21 @@ def test_a_cell_that_is_not_trained(prepared_repository: Repository) -> None:
 
 
 def test_an_unknown_preset(prepared_repository: Repository) -> None:
-    message = answer(prepared_repository, "python", "-m", "resgrid.commands.preset", "cifar")
+    message = answer(prepared_repository, "python", "-m", "resgrid", "preset", "cifar")
     allowed = sorted(path.stem for path in (prepared_repository.root / "presets").glob("*.yaml"))
-    assert f"PRESET: 'cifar': no such preset; allowed are {', '.join(allowed)}\n" in message
+    assert f"preset: 'cifar': no such preset; use {', '.join(allowed)}\n" in message
 
 
 def test_a_preset_never_overwrites_edits_unasked(repository: Repository) -> None:
     edited = (repository.root / "params.yaml").read_bytes()
-    message = answer(repository, "python", "-m", "resgrid.commands.preset", "cifar10-paper")
+    message = answer(repository, "python", "-m", "resgrid", "preset", "cifar10-paper")
     assert "train.max_steps: 420 → 40" in message
     assert (repository.root / "params.yaml").read_bytes() == edited
-    replaced = repository.run("python", "-m", "resgrid.commands.preset", "cifar10-paper", "--replace")
+    replaced = repository.run("python", "-m", "resgrid", "preset", "cifar10-paper", "--replace")
     assert "cifar10-paper: cifar10, 9 networks × 5 seeds = 45 cells of 64,000 steps" in replaced.stderr
     assert (repository.root / "params.yaml.1.bak").read_bytes() == edited
     # A preset as it was put there holds no edits.
-    repository.run("python", "-m", "resgrid.commands.preset", "digits")
+    repository.run("python", "-m", "resgrid", "preset", "digits")
     assert not (repository.root / "params.yaml.2.bak").exists()
 
 
@@ -77,8 +77,8 @@ def test_a_taken_port(prepared_repository: Repository) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        message = answer(prepared_repository, "python", "-m", "resgrid.commands.dashboard", "--port", str(port))
-    assert f"error: port {port} of 127.0.0.1 is taken; choose another: make dashboard PORT={port + 1}" in message
+        message = answer(prepared_repository, "python", "-m", "resgrid", "dashboard", "--port", str(port))
+    assert f"port: {port}: already in use on 127.0.0.1; choose another: make dashboard PORT={port + 1}" in message
 
 
 def can_mount() -> bool:

@@ -164,11 +164,11 @@ def test_dvc_shows_metrics_and_plots(finished: Repository) -> None:
 
 
 def test_verify_finds_the_very_bytes_and_tells_of_other_ones(repository: Repository) -> None:
-    same = repository.run("python", "-m", "resgrid.commands.verify")
+    same = repository.run("python", "-m", "resgrid", "verify")
     assert "7 × same bytes" in same.stderr
     repository.set_params(train={"threads": 2})
     repository.run("dvc", "repro", "evaluate@plain8-0")
-    changed = repository.run("python", "-m", "resgrid.commands.verify", "--tolerance", "100", COLUMNS="200")
+    changed = repository.run("python", "-m", "resgrid", "verify", "--tolerance", "100", COLUMNS="200")
     assert "same metrics" in changed.stderr
     assert "runs/plain8-0/weights.safetensors" in changed.stderr
 

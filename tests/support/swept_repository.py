@@ -27,13 +27,13 @@ class SweptRepository(Repository):
 
     def sweep(self, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a sweep to its end, whatever its exit status."""
-        return self.run("python", "-m", "resgrid.commands.sweep", *options, check=False, **environment)
+        return self.run("python", "-m", "resgrid", "sweep", *options, check=False, **environment)
 
     def begin_sweep(self, **environment: str) -> subprocess.Popen[str]:
         """Start a sweep as a leader of its own process group; its output goes to `sweep.log`."""
         with self.log.open("w") as log:
             return subprocess.Popen(
-                ["python", "-m", "resgrid.commands.sweep"],
+                ["python", "-m", "resgrid", "sweep"],
                 cwd=self.root,
                 env=self.environ | environment,
                 stdout=log,

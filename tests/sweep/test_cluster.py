@@ -190,7 +190,8 @@ def test_a_trial_of_a_search_goes_on_with_the_checkpoints_that_came_from_a_node_
             lambda: repository.run(
                 "python",
                 "-m",
-                "resgrid.commands.search",
+                "resgrid",
+                "search",
                 check=True,
                 **ENVIRONMENT,
                 MLFLOW_TRACKING_URI=tracking_server,

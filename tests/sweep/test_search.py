@@ -16,7 +16,7 @@ import pytest
 
 from support.repository import Repository
 
-SEARCH = ("python", "-m", "resgrid.commands.search")
+SEARCH = ("python", "-m", "resgrid", "search")
 # The present rate, 0.1, comes first; with this one nothing is learnt.
 USELESS = 1e-6
 

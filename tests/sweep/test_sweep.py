@@ -227,7 +227,7 @@ def test_a_full_disk_loses_nothing(swept: SweptRepository) -> None:
     held = swept.root / ".dvc/held"
     mount = f'cp -r {cache} {held} && mount -t tmpfs -o size=150k none {cache} && cp -r {held}/. {cache} && exec "$@"'
     namespace = ["unshare", "--mount", "--map-root-user", "sh", "-c", mount, "sh"]
-    full = swept.run(*namespace, "python", "-m", "resgrid.commands.sweep", check=False)
+    full = swept.run(*namespace, "python", "-m", "resgrid", "sweep", check=False)
     assert full.returncode == 1, full.stderr
     assert "failed: plain8-0: train@plain8-0 ran, but can't be recorded" in full.stderr
     assert "No space left on device" in full.stderr

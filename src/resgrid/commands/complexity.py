@@ -1,4 +1,4 @@
-"""Command: what networks cost: layers, parameters, multiply-adds, kept activations, receptive fields."""
+"""Command `complexity`: count layers, parameters, multiply-adds, activations and receptive fields of networks."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ from typing import Annotated
 
 import typer
 
-from resgrid.config.whole import load_config
-from resgrid.terminal import run_command
-
 
 def complexity(
     network: Annotated[
-        list[str] | None, typer.Argument(help="Names such as resnet56-A; none: the networks of params.yaml's grid.")
+        list[str] | None, typer.Argument(help="Networks, such as resnet56-A.  [default: the grid's]")
     ] = None,
     image: Annotated[
-        str | None, typer.Option(help="Its size, such as 3x32x32; by default the prepared data's.")
+        str | None, typer.Option(help="Image size, such as 3x32x32.  [default: the prepared data's]")
     ] = None,
-    classes: Annotated[int | None, typer.Option(help="Width of the output; by default the data's.", min=1)] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="For each network, a table with a row per layer.")] = False,
-    paper: Annotated[bool, typer.Option("--paper", help="The numbers that the paper prints, beside ours.")] = False,
-    exercises: Annotated[bool, typer.Option("--exercises", help="The field's counting exercises, exactly.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="The networks' counts as JSON, on standard output.")] = False,
+    classes: Annotated[int | None, typer.Option(help="Classes.  [default: the prepared data's]", min=1)] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Print a row per layer.")] = False,
+    paper: Annotated[bool, typer.Option("--paper", help="Compare with the numbers that the paper prints.")] = False,
+    exercises: Annotated[bool, typer.Option("--exercises", help="Solve the field's counting exercises.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
-    """Count networks exactly, for one image: weighted layers (projections not counted), parameters, multiply-adds of
-    convolutions and linear layers, what a training step keeps in fp32, the receptive field of the last convolution."""
+    """Count layers, parameters and multiply-adds of networks.
+
+    Counts are exact, for one image. Layers are those with weights, without projection shortcuts. Multiply-adds are
+    those of convolutions and linear layers. The table also shows the activations that a training step keeps in fp32,
+    and the last convolution's receptive field.
+
+    \b
+    Examples:
+      resgrid complexity resnet56-A plain56 --image 3x32x32 --classes 10
+      resgrid complexity resnet20-A --layers
+      resgrid complexity --paper
+    """
+    from resgrid.config.whole import load_config
+
     names = network or ([] if paper or exercises else load_config().grid.network)
     from resgrid.complexity import count_all, print_counts, print_exercises, print_json, print_paper  # imports torch
 
@@ -38,7 +47,3 @@ def complexity(
         print_paper()
     if exercises:
         print_exercises()
-
-
-if __name__ == "__main__":
-    run_command(complexity)

@@ -1,4 +1,4 @@
-"""Command: browse the runs in MLflow."""
+"""Command `dashboard`: browse the runs in MLflow."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from typing import Annotated
 
 import typer
 
-from resgrid.terminal import run_command
-from resgrid.tracking.dashboard import serve
 
+def dashboard(
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 5000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all, without a password.")] = "127.0.0.1",
+) -> None:
+    """Browse the runs in MLflow, until Ctrl-C.
 
-def dashboard(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5000) -> None:
-    """Serve MLflow's pages over the runs of this repository until Ctrl-C."""
-    serve(port)
+    \b
+    Examples:
+      resgrid dashboard
+      resgrid dashboard --port 5001
+      resgrid dashboard --host 0.0.0.0   also from other machines
+    """
+    from resgrid.tracking.dashboard import serve
 
-
-if __name__ == "__main__":
-    run_command(dashboard)
+    serve(host, port)

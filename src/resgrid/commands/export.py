@@ -1,4 +1,4 @@
-"""Command: export a trained cell: ONNX, TorchScript, torch.export, safetensors, or a model in MLflow."""
+"""Command `export`: write a trained cell for other programs."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ from typing import Annotated, Literal
 
 import typer
 
-from resgrid.cells import parse_cell
-from resgrid.config.whole import load_config
-from resgrid.terminal import run_command
-
 
 def export(
-    cell: Annotated[str, typer.Argument(help="A trained cell, such as resnet20-A-0.")],
+    cell: Annotated[str, typer.Argument(help="Trained cell, such as resnet20-A-0.")],
     form: Annotated[
         Literal["onnx", "torchscript", "torch-export", "safetensors", "mlflow"],
-        typer.Option("--format", help="Of the file under exports/; mlflow: a model in the cell's MLflow run."),
+        typer.Option("--format", help="Format; mlflow adds a model to the cell's run, others a file to exports/."),
     ] = "onnx",
-    register: Annotated[str | None, typer.Option(help="With mlflow: a name in its model registry.")] = None,
+    register: Annotated[str | None, typer.Option(help="Name in MLflow's model registry, with mlflow.")] = None,
 ) -> None:
-    """Export a trained cell, from uint8 pixels (N, C, H, W) to logits, and check it on real test images."""
+    """Export a trained cell for other programs, and check it.
+
+    The model maps uint8 pixels (N, C, H, W) to logits. It is compared with the cell on real test images.
+
+    \b
+    Examples:
+      resgrid export resnet20-A-0
+      resgrid export resnet20-A-0 --format mlflow --register digits
+    """
+    from resgrid.cells import parse_cell
+    from resgrid.config.whole import load_config
+
     trained, config = parse_cell(cell), load_config()
-    from resgrid.exchange.export import export_cell
+    from resgrid.exchange.export import export_cell  # imports torch
 
     export_cell(trained, form, config.augment.normalize, register)
-
-
-if __name__ == "__main__":
-    run_command(export)

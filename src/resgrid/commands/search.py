@@ -1,30 +1,28 @@
-"""Command: try parameters for one network on Ray Tune, and print those with the lowest validation error."""
+"""Command `search`: tune one cell's hyperparameters on Ray Tune."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-import typer
-
-from resgrid.config.whole import load_config
-from resgrid.terminal import run_command
+from resgrid.commands.preset import PresetOption, use_preset
+from resgrid.commands.sweep import AddressOption
 
 
-def search(
-    address: Annotated[
-        str | None, typer.Option(help="Ray's address, instead of params.yaml's sweep.address: local, auto, host:port.")
-    ] = None,
-) -> None:
-    """Try parameters as params.yaml's section `search` says, and print the best; goes on where an earlier one ended.
+def search(address: AddressOption = None, preset: PresetOption = None) -> None:
+    """Tune one cell's hyperparameters by validation error.
 
-    Ctrl-C once: start no more trials, have the running ones save a checkpoint. Twice: stop at once.
+    Section `search` of params.yaml names the cell, the space and the number of trials. Press Ctrl-C once to save
+    checkpoints and stop; press it twice to stop at once. The next search resumes.
+
+    \b
+    Examples:
+      resgrid search
+      resgrid search --preset fashion-mnist --address auto
     """
+    use_preset(preset)
+    from resgrid.config.whole import load_config
+
     config = load_config(changes={"sweep.address": address} if address else {})
-    from resgrid.sweep.search import run_search  # imports dvc: mistakes above are answered at once
+    from resgrid.sweep.search import run_search
 
     sys.exit(run_search(config))
-
-
-if __name__ == "__main__":
-    run_command(search)

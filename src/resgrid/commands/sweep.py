@@ -1,4 +1,4 @@
-"""Command: run the stale cells of the graph side by side on Ray Tune, and record them as `dvc repro` would."""
+"""Command `sweep`: run the stale cells in parallel on Ray Tune, and record them as `dvc repro` does."""
 
 from __future__ import annotations
 
@@ -7,30 +7,39 @@ from typing import Annotated
 
 import typer
 
-from resgrid.config.whole import load_config
-from resgrid.terminal import run_command
+from resgrid.commands.preset import PresetOption, use_preset
+
+# Of `sweep` and `search`.
+AddressOption = Annotated[
+    str | None, typer.Option(help="Ray's address: local, auto or host:port.  [default: sweep.address of params.yaml]")
+]
 
 
 def sweep(
     select: Annotated[
-        list[str] | None, typer.Option(help="Cells or networks, such as 'resnet*-A'; may be given several times.")
+        list[str] | None, typer.Option(help="Cells or networks to run, such as 'resnet*-A'; repeat for more.")
     ] = None,
-    seeds: Annotated[list[int] | None, typer.Option(help="Seeds; may be given several times.")] = None,
+    seeds: Annotated[list[int] | None, typer.Option(help="Seeds to run; repeat for more.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also run cells that are up to date.")] = False,
-    address: Annotated[
-        str | None, typer.Option(help="Ray's address, instead of params.yaml's sweep.address: local, auto, host:port.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and change nothing.")] = False,
+    address: AddressOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "--dry", help="Print the plan and change nothing.")] = False,
+    preset: PresetOption = None,
 ) -> None:
-    """Train and evaluate the stale cells side by side, as params.yaml's section `sweep` says.
+    """Run the stale cells in parallel, then write the report.
 
-    Ctrl-C once: start no more cells, have the running ones save a checkpoint, keep what is done. Twice: stop at once.
+    Section `sweep` of params.yaml gives each cell's CPUs and GPUs. Press Ctrl-C once to save checkpoints, keep finished
+    cells and stop; press it twice to stop at once. The next sweep resumes.
+
+    \b
+    Examples:
+      resgrid sweep --dry-run                       print the plan
+      resgrid sweep --select 'resnet*-A' --seeds 0
+      resgrid sweep --address auto                  on this machine's Ray cluster
     """
+    use_preset(preset)
+    from resgrid.config.whole import load_config
+
     config = load_config(changes={"sweep.address": address} if address else {})
     from resgrid.sweep.run import run_sweep
 
     sys.exit(run_sweep(config, select or [], seeds or None, force, dry_run))
-
-
-if __name__ == "__main__":
-    run_command(sweep)

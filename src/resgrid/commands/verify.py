@@ -1,4 +1,4 @@
-"""Command: compare this machine's results with the committed ones."""
+"""Command `verify`: compare this machine's results with the committed results."""
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from resgrid.terminal import console, run_command
-from resgrid.verify import compare_with_commit
+from resgrid.terminal import console
 
 
 def verify(
-    commit: Annotated[str, typer.Option(help="The commit whose dvc.lock and metrics are compared with.")] = "HEAD",
-    tolerance: Annotated[float, typer.Option(help="Percentage points by which an error may differ.", min=0)] = 1.0,
+    commit: Annotated[str, typer.Option(help="Commit to compare with.")] = "HEAD",
+    tolerance: Annotated[float, typer.Option(help="Allowed difference of an error, in percentage points.", min=0)] = 1,
 ) -> None:
-    """Say which stages have the committed lock's very bytes, which agree in their metrics, and which don't.
+    """Compare this machine's results with the committed ones.
 
-    The exit status is 1 if a stage differs or is missing.
+    For each stage, print whether its outputs have the same bytes, or else errors within the tolerance. The exit status
+    is 1 if a stage differs or is missing.
+
+    \b
+    Examples:
+      resgrid verify
+      resgrid verify --commit v1.0 --tolerance 0.5
     """
+    from resgrid.verify import compare_with_commit
+
     comparisons = compare_with_commit(commit, tolerance)
-    table = Table("stage", "verdict", "outs that differ in bytes", "largest change of an error")
+    table = Table("stage", "verdict", "outputs with other bytes", "largest change of an error")
     for comparison in comparisons:
         change = "" if comparison.largest_change is None else f"{comparison.largest_change:.2f} points"
         table.add_row(comparison.stage, comparison.verdict, "\n".join(comparison.differing), change)
     console.print(table)
     counts = Counter(comparison.verdict for comparison in comparisons)
-    console.print(f"against {commit}: " + ", ".join(f"{count} × {verdict}" for verdict, count in counts.items()))
+    console.print(f"compared with {commit}: " + ", ".join(f"{count} × {verdict}" for verdict, count in counts.items()))
     sys.exit(1 if counts["different"] or counts["missing"] else 0)
-
-
-if __name__ == "__main__":
-    run_command(verify)

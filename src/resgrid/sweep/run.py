@@ -298,9 +298,7 @@ def _log_plan(run: Run, plan: Plan, config: Config) -> None:
             "sweep.up_to_date": len(plan.fresh),
         }
     )
-    run.set_tags(
-        {"preset": config.preset, "mlflow.source.name": "resgrid.commands.sweep", "commit": current_commit() or ""}
-    )
+    run.set_tags({"preset": config.preset, "mlflow.source.name": "resgrid sweep", "commit": current_commit() or ""})
     rows = [{"cell": cell.name, "stages": cell.stages, "why": cell.reason} for cell in plan.cells]
     run.log_text("plan.json", json.dumps(rows, indent=2))
 

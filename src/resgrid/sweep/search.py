@@ -314,7 +314,7 @@ class Search:
         run.set_tags(
             {
                 "preset": self._config.preset,
-                "mlflow.source.name": "resgrid.commands.search",
+                "mlflow.source.name": "resgrid search",
                 "commit": current_commit() or "",
                 "search.trials": str(wanted.trials),
             }

@@ -1,0 +1,25 @@
+"""What the console prints where there is no terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def printed(statements: str) -> str:
+    program = f"from rich.table import Table; from resgrid.terminal import console; {statements}"
+    environment = {"COLUMNS": "40", "PYTHONUTF8": "1"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    return done.stderr
+
+
+def test_text_is_printed_as_written() -> None:
+    text = "[old] :x: /data/:on:/a [link=file:///]"
+    assert printed(f"console.print('{text}')") == f"{text}\n"
+
+
+def test_a_table_in_a_pipe_is_not_cut() -> None:
+    number = f"{10**300:,}"
+    table = f"table = Table('[old]', title='t:x:'); table.add_row('{number}'); console.print(table)"
+    title, _, heading, _, row, _ = printed(table).splitlines()
+    assert (title.strip(), heading.strip(" ┃"), row.strip(" │")) == ("t:x:", "[old]", number)
