@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resgrid.commands.preset import PresetOption, use_preset
 from resgrid.terminal import console
+
+if TYPE_CHECKING:
+    from resgrid.config.grid import GridConfig
 
 
 def run(preset: PresetOption = None) -> None:
@@ -19,8 +24,22 @@ def run(preset: PresetOption = None) -> None:
       resgrid run                         params.yaml as it is
       resgrid run --preset cifar10-jpeg   another experiment
     """
-    use_preset(preset)
+    refresh_manifests(use_preset(preset).grid)
     status = subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode
     if status == 0:
         console.print("the report is reports/index.html; browse the runs with `make dashboard`")
     sys.exit(status)
+
+
+def refresh_manifests(grid: GridConfig) -> None:
+    """Update the manifests below sources/ where code or installed packages changed.
+
+    DVC then runs the stage `sources` again; by itself it notices changed code, but not changed packages.
+    """
+    from resgrid.names import parse_network
+    from resgrid.sources.manifest import write_manifests
+
+    if not Path("sources").exists():
+        return  # the stage `sources` makes them
+    for path in write_manifests(Path(), [parse_network(name) for name in grid.network]):
+        console.print(f"sources: {path} changed")
