@@ -61,17 +61,19 @@ def import_closure(
     waiting = [f"{script.parent.name}.{script.stem}"]
     while waiting:
         name = waiting.pop()
-        if name in seen or any(f"{name}.".startswith(f"{module}.") for module in without):
+        if not name or name in seen:
             continue
         seen.add(name)
+        parent = name.rpartition(".")[0]
+        waiting.append(parent)  # an import runs the packages that the module lies in, left out or not
+        if any(f"{name}.".startswith(f"{module}.") for module in without):
+            continue
         path = _module_file(root, name)
         if path is None:  # a name in a module, or another package's module
             others.add(name.partition(".")[0])
             continue
-        parent, is_package = name.rpartition(".")[0], path.name == "__init__.py"
-        place = path.relative_to(root).as_posix()
+        is_package, place = path.name == "__init__.py", path.relative_to(root).as_posix()
         imports, files[place] = _read(place, name if is_package else parent, path.read_text(encoding="utf-8"))
-        waiting += [parent] if parent else []
         waiting += chain.from_iterable(_names_meant(root, chosen, imported, place) for imported in imports)
         for data in _data_files(path.parent) if is_package else ():
             files[data.relative_to(root).as_posix()] = digest_of_bytes(data.read_bytes())
