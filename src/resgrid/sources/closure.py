@@ -16,7 +16,7 @@ from resgrid.sources.meaning import digest_of_bytes, digest_of_tree, parse_code
 OBSERVERS = (
     "resgrid.artifacts.run_record",  # writes facts of one execution, which DVC doesn't hash
     "resgrid.config.machine",  # parameters that decide how fast a result is computed, and not which result
-    "resgrid.sources",  # describes the code and computes nothing; a wrong manifest is found by its own tests
+    "resgrid.sources",  # describes the code and computes nothing
     "resgrid.terminal",  # prints, and turns the command line into a stage's arguments
     "resgrid.tracking",  # sends what a stage computed to MLflow; no stage reads it back
     "resgrid.training.progress",  # prints
