@@ -1,4 +1,4 @@
-"""Reproduced? This machine's outs against those of the committed `dvc.lock`: bytes first, then the metrics."""
+"""Compares this machine's outputs with those of a commit's `dvc.lock`: first their bytes, then their metrics."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class StageComparison:
 
     Attributes:
         stage: such as `train@plain20-0`.
-        verdict: of the stage: `same metrics` where some out differs in bytes but no error by more than the tolerance.
-        differing: outs whose bytes differ.
-        largest_change: in percentage points, over the errors in the stage's metrics; None where bytes agree.
+        verdict: `same metrics` if bytes differ, but no error differs by more than the tolerance.
+        differing: outputs whose bytes differ.
+        largest_change: of the errors in the stage's metrics, in percentage points; None if all bytes agree.
     """
 
     stage: str
@@ -31,22 +31,26 @@ class StageComparison:
 
 
 def compare_with_commit(commit: str, tolerance: float) -> list[StageComparison]:
-    """Compare every stage that the commit's `dvc.lock` holds with the `dvc.lock` and metrics of this folder.
+    """Compare each stage in the commit's `dvc.lock` with this folder's `dvc.lock` and metrics.
+
+    The stage `report` is left out: the report names run records, which no two executions share.
 
     Args:
-        commit: any name that git understands, such as `HEAD`.
-        tolerance: percentage points by which an error may differ with other bytes behind it.
+        commit: a revision that git understands, such as `HEAD`.
+        tolerance: percentage points by which an error may differ where bytes differ.
 
     Raises:
-        ValueError: there is no `dvc.lock` in the commit, or none here.
+        ValueError: the commit or this folder has no `dvc.lock`.
     """
     theirs = _stages(_from_commit(commit, "dvc.lock"))
     try:
         ours = _stages(Path("dvc.lock").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError("dvc.lock: there is none here yet; `make run` writes it") from None
+        raise ValueError("dvc.lock: no such file; run `make run` first") from None
     return [
-        _compare(name, outs, ours.get(name), commit, tolerance) for name, outs in theirs.items() if name != "report"
+        _compare(name, outputs, ours.get(name), commit, tolerance)
+        for name, outputs in theirs.items()
+        if name != "report"
     ]
 
 
@@ -60,14 +64,13 @@ def _compare(
         return StageComparison(stage, "same bytes", [], None)
     metrics = [path for path in theirs if path.endswith(("metrics.json", "evaluation.json"))]
     changes = [change for path in metrics for change in _changes(commit, path)]
-    agrees = bool(changes) and max(changes) <= tolerance
-    return StageComparison(
-        stage, "same metrics" if agrees else "different", differing, max(changes) if changes else None
-    )
+    largest = max(changes, default=None)
+    agrees = largest is not None and largest <= tolerance
+    return StageComparison(stage, "same metrics" if agrees else "different", differing, largest)
 
 
 def _changes(commit: str, path: str) -> list[float]:
-    """How far each error (percent) in a metrics file is from the commit's."""
+    """Return how far each error (percent) in a metrics file is from the commit's."""
     before: dict[str, Any] = json.loads(_from_commit(commit, path))
     now: dict[str, Any] = json.loads(Path(path).read_bytes())
     return [
@@ -85,6 +88,6 @@ def _from_commit(commit: str, path: str) -> str:
 
 
 def _stages(lock: str) -> dict[str, dict[str, str]]:
-    """Stage names with the hashes of their outs by path."""
+    """Return the hashes of each stage's outputs, by path."""
     stages = YAML(typ="safe", pure=True).load(lock)["stages"]
     return {name: {out["path"]: out["md5"] for out in entry.get("outs", [])} for name, entry in stages.items()}
