@@ -1,4 +1,4 @@
-"""Presets: complete, commented `params.yaml` files by name, put in place without losing anyone's edits."""
+"""Presets: complete, commented `params.yaml` files by name, put in place without overwriting edits."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from resgrid.config.whole import check_params
 PRESETS = Path("presets")
 
 
-class EditsInTheWayError(ValueError):
-    """`params.yaml` holds edits that the preset would overwrite; nothing was changed."""
+class EditedParamsError(ValueError):
+    """`params.yaml` contains edits that the preset would overwrite; nothing was changed."""
 
 
 def preset_names() -> list[str]:
+    """Return the names of the files in `presets/`, sorted."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def preset_path(name: str) -> Path:
-    """The file of a preset.
+    """Return the file of a preset.
 
     Raises:
         ConfigError: there is no preset of that name.
@@ -34,9 +35,9 @@ def preset_path(name: str) -> Path:
 
 
 def edits(params: Path = PARAMS_FILE) -> list[str]:
-    """What was changed in `params.yaml` since it was put there, as lines of `place: before → now`.
+    """Return the changes of `params.yaml` since its preset was put in place, as lines of `place: before → now`.
 
-    A preset that is no longer there makes the whole file an edit; a file of a preset's very bytes has none.
+    If its preset is unknown, the whole file is an edit. A file that equals any preset has no edits.
     """
     if not params.exists() or any(
         params.read_bytes() == (PRESETS / f"{name}.yaml").read_bytes() for name in preset_names()
@@ -45,7 +46,7 @@ def edits(params: Path = PARAMS_FILE) -> list[str]:
     now = dict(_leaves(read_params(params)))
     origin = now.get("preset")
     if origin not in preset_names():
-        return [f"preset: {origin!r} is no preset: the whole file is your own"]
+        return [f"preset: {origin!r}: not a preset, so the whole file is your own"]
     before = dict(_leaves(read_params(preset_path(str(origin)))))
     places = [*before, *(place for place in now if place not in before)]
     changed = [
@@ -53,24 +54,24 @@ def edits(params: Path = PARAMS_FILE) -> list[str]:
         for place in places
         if before.get(place) != now.get(place) or (place in before) != (place in now)
     ]
-    return changed or ["comments or layout only"]
+    return changed or ["comments or formatting only"]
 
 
 def apply_preset(name: str, replace: bool, params: Path = PARAMS_FILE) -> None:
-    """Make a preset's file `params.yaml`.
+    """Replace `params.yaml` by a preset's file.
 
     Args:
-        replace: go ahead although there are edits; the edited file is kept as `params.yaml.<n>.bak`.
+        replace: proceed although there are edits, and keep the edited file as `params.yaml.<n>.bak`.
 
     Raises:
-        ConfigError: there is no such preset, or it can't be used.
-        EditsInTheWayError: there are edits and `replace` is not given.
+        ConfigError: there is no such preset, or it contains mistakes.
+        EditedParamsError: there are edits and `replace` is false.
     """
     source = preset_path(name)
     check_params(read_params(source), source)
     if found := edits(params):
         if not replace:
-            raise EditsInTheWayError(
+            raise EditedParamsError(
                 "\n".join(
                     [
                         f"{params}: contains edits, which the preset {name} would overwrite; nothing was changed:",

@@ -39,12 +39,12 @@ def use_preset(name: str | None, replace: bool = False) -> Config:
         ValueError: there is no such preset, params.yaml contains edits or mistakes.
     """
     from resgrid.config.whole import load_config
-    from resgrid.presets import EditsInTheWayError, apply_preset
+    from resgrid.presets import EditedParamsError, apply_preset
 
     if name is not None:
         try:
             apply_preset(name, replace)
-        except EditsInTheWayError as refusal:
+        except EditedParamsError as refusal:
             if not (console.is_terminal and typer.confirm(f"{refusal}\nKeep the edits as a .bak file and continue?")):
                 raise
             apply_preset(name, replace=True)
