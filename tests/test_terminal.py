@@ -18,6 +18,13 @@ def test_text_is_printed_as_written() -> None:
     assert printed(f"console.print('{text}')") == f"{text}\n"
 
 
+def test_control_characters_are_printed_as_their_codes() -> None:
+    text = r"a\x1b]0;title\x07\x9bm"
+    assert printed(f"console.print('{text}')") == "a\\x1b]0;title\\x07\\x9bm\n"
+    cell = printed(f"table = Table('a'); table.add_row('{text}'); console.print(table)").splitlines()[3]
+    assert cell.strip(" │").startswith("a\\x1b]0;title\\x07\\x9bm")
+
+
 def test_a_table_in_a_pipe_is_not_cut() -> None:
     number = f"{10**300:,}"
     table = f"table = Table('[old]', title='t:x:'); table.add_row('{number}'); console.print(table)"

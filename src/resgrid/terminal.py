@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,13 +10,25 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 # Files and pipes have no width: a table there is as wide as its text (rich would cut it to 80 columns).
 _UNLIMITED = 10_000
 
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class _Console(Console):
+    """A console that prints control characters as their codes: a class name must not control the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Turn a text or a table's field into what is printed."""
+        return super().render_str(_CONTROL_CHARACTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", text), **options)
+
+
 # Messages go to standard error, which leaves standard output free for data. They are printed as written:
 # "[old]" and ":x:" are parts of class names and paths, not markup.
-console = Console(
+console = _Console(
     stderr=True,
     markup=False,
     emoji=False,
