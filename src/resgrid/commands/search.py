@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from resgrid.commands.preset import PresetOption, use_preset
+from resgrid.commands.run import refresh_manifests
 from resgrid.commands.sweep import AddressOption
 
 
@@ -19,7 +20,7 @@ def search(address: AddressOption = None, preset: PresetOption = None) -> None:
       resgrid search
       resgrid search --preset fashion-mnist --address auto
     """
-    use_preset(preset)
+    refresh_manifests(use_preset(preset).grid)
     from resgrid.config.whole import load_config
 
     config = load_config(changes={"sweep.address": address} if address else {})
