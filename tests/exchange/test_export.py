@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors
+import safetensors.torch
 import torch
 
 import resgrid.exchange.export
 from resgrid.artifacts.cell_files import CellPaths
 from resgrid.artifacts.run_record import RunRecord, record_path
 from resgrid.cells import Cell
-from resgrid.exchange.export import Format, export_cell, open_trained
+from resgrid.exchange.export import export_cell, open_trained
+from resgrid.exchange.export_formats import Format
+from resgrid.exchange.weights import read_normalization_header
 from support.prepared_data import HandMade, make_prepared_cell
 
 
@@ -84,6 +87,19 @@ def test_safetensors_hold_the_weights_and_say_what_they_are(made: HandMade) -> N
     assert header["fingerprint"] == "f" * 64
 
 
+@pytest.mark.parametrize("key", ["normalization", "normalisation"])
+def test_the_normalization_of_an_export_is_read_back(made: HandMade, key: str) -> None:
+    export_cell(made.cell, "safetensors", "per_pixel_mean", None)
+    path = Path("exports/resnet8-A-0.safetensors")
+    with safetensors.safe_open(path, "pt") as exported:
+        header = {name.replace("normalization", key): text for name, text in exported.metadata().items()}
+        tensors = {name: exported.get_tensor(name) for name in exported.keys()}  # noqa: SIM118
+    safetensors.torch.save_file(tensors, path, header)
+    normalization = read_normalization_header(path)
+    assert normalization is not None
+    assert np.array_equal(normalization.mean, made.mean)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:mlflow", "ignore::FutureWarning")
 def test_an_mlflow_model_has_a_signature_and_a_version(made: HandMade) -> None:
     import mlflow.pyfunc
@@ -93,7 +109,7 @@ def test_an_mlflow_model_has_a_signature_and_a_version(made: HandMade) -> None:
     from resgrid.tracking import start_run
     from resgrid.tracking.store import tracking_uri
 
-    with pytest.raises(ValueError, match="no MLflow run of this cell is recorded here; evaluate it again"):
+    with pytest.raises(ValueError, match="no MLflow run of this cell is recorded here; evaluate the cell again"):
         export_cell(made.cell, "mlflow", "per_pixel_mean", None)
     run = start_run(made.cell.name, "Noise", None)
     run.finish()
@@ -131,14 +147,16 @@ def test_another_normalisation_than_that_of_the_evaluation_is_noticed(made: Hand
 
 
 def test_mistakes_are_answered(made: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="register: 'noise': models are registered from MLflow"):
+    with pytest.raises(
+        ValueError, match="register: 'noise': only MLflow models can be registered; use --format mlflow"
+    ):
         export_cell(made.cell, "onnx", "per_pixel_mean", "noise")
     with pytest.raises(FileNotFoundError, match=r"runs/resnet8-A-1/metrics\.json is missing"):
         export_cell(Cell("resnet8-A", 1), "torchscript", "per_pixel_mean", None)
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if "onnx" in name else find(name, *rest))
     with pytest.raises(
-        ValueError, match=r"needs onnx, onnxscript, onnxruntime, not installed here: python -m pip inst"
+        ValueError, match=r"format: onnx: needs onnx, onnxscript, onnxruntime; run: python -m pip install"
     ):
         export_cell(made.cell, "onnx", "per_pixel_mean", None)
 

@@ -1,18 +1,14 @@
 """Counts of networks against the paper's numbers, hand-made ones, torchvision's and real gradients."""
 
-import re
-
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from resgrid.complexity import agreement, exercises, parse_image_size
 from resgrid.models import build_network
 from resgrid.models.complexity import count, count_network
 from resgrid.names import parse_network
-from resgrid.paper import COMPLEXITY, PublishedCount
 
 CIFAR = (3, 32, 32)
 
@@ -55,10 +51,6 @@ def test_the_cifar_family_has_the_paper_s_counts(
 def test_the_imagenet_family_has_the_paper_s_counts(name: str, multiply_adds: int, receptive_field: int) -> None:
     cost = count_network(name, (3, 224, 224), 1000)
     assert (cost.multiply_adds, cost.receptive_field) == (multiply_adds, receptive_field)
-    printed = {number.network: number for number in COMPLEXITY}.get(name)
-    if printed is not None:
-        assert agreement(printed, multiply_adds).startswith("yes")
-        assert (agreement(printed, multiply_adds) == "yes") == (name != "resnet50-imagenet-B")
 
 
 @pytest.mark.parametrize(
@@ -196,17 +188,6 @@ def test_receptive_fields_are_those_of_real_gradients() -> None:
         assert field == extent
 
 
-def test_the_counting_exercises() -> None:
-    counts = {exercise.task: exercise.count for exercise in exercises()}
-    assert counts["3×3 convolution, 128 to 128 channels: weights"] == "147,456"
-    assert counts["1×1 convolution to 32 channels, 3×3 back to 128: weights"] == "40,960"
-    assert counts["2 × 3×3 convolution: receptive field"] == "5×5"
-    assert counts["3 × 3×3 convolution: receptive field"] == "7×7"
-    assert (counts["AlexNet: weighted layers"], counts["AlexNet: parameters"]) == ("8", "61,100,840")
-    assert counts["VGG-19: parameters"] == "143,667,240"
-    assert counts["GoogLeNet: parameters"] == "6,624,904"
-
-
 def test_behind_what_is_no_window_the_field_isn_t_known() -> None:
     shuffled = count(nn.Sequential(nn.Conv2d(3, 4, 3), nn.PixelShuffle(2), nn.Conv2d(1, 1, 3)), CIFAR)
     assert [layer.receptive_field for layer in shuffled.layers] == [(3, 3), None]
@@ -217,20 +198,6 @@ def test_enlarged_images_are_seen_in_their_own_pixels() -> None:
     # A doubled image: two convolutions see 5 of its pixels, half a pixel each, and what lies between.
     enlarged = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3))
     assert count(enlarged, CIFAR).receptive_field == 4
-
-
-@pytest.mark.parametrize(
-    ("printed", "exact", "verdict"),
-    [
-        (1.7, 1_727_962, "yes"),
-        (1.7, 1_799_999, "yes (cut, not rounded)"),
-        (1.7, 1_850_000, "no"),
-    ],
-)
-def test_agreement_with_a_printed_digit(printed: float, exact: int, verdict: str) -> None:
-    assert (
-        agreement(PublishedCount("resnet110-A", CIFAR, 10, "parameters", printed, 1, 1e6, "Table 6"), exact) == verdict
-    )
 
 
 def test_counting_leaves_the_network_as_it_was() -> None:
@@ -245,5 +212,3 @@ def test_counting_leaves_the_network_as_it_was() -> None:
 def test_what_can_t_be_counted_is_named() -> None:
     with pytest.raises(ValueError, match="'resnet21-A': depth 21"):
         count_network("resnet21-A", CIFAR, 10)
-    with pytest.raises(ValueError, match=re.escape("image: '3x32': must be <channels>x<height>x<width>")):
-        parse_image_size("3x32")

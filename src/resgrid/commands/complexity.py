@@ -35,7 +35,13 @@ def complexity(
     from resgrid.config.whole import load_config
 
     names = network or ([] if paper or exercises else load_config().grid.network)
-    from resgrid.complexity import count_all, print_counts, print_exercises, print_json, print_paper  # imports torch
+    from resgrid.commands.complexity_tables import (  # imports torch
+        count_all,
+        print_counts,
+        print_exercises,
+        print_json,
+        print_paper,
+    )
 
     if names:
         size, costs = count_all(names, image, classes)

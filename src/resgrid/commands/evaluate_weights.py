@@ -47,6 +47,8 @@ def evaluate_weights(
     parse_network(network)
     default = load_config().augment.normalize
     given = given_normalization(mean, std)
+    if normalize and given:
+        raise ValueError(f"normalize: {normalize}: mean and std are given too; use either")
     file = user_path(weights)
     from resgrid.exchange import evaluate_weights as exchange  # imports torch
 
@@ -55,8 +57,7 @@ def evaluate_weights(
         str(file) if file.exists() else weights,
         user_path(data) if data else PREPARED,
         split,
-        normalize,
-        given,
+        normalize or given,
         transforms,
         batch_size,
         default,

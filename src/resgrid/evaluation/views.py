@@ -27,13 +27,24 @@ def compute_logits(network: nn.Module, images: Images, config: EvaluateConfig) -
     """
     with torch.inference_mode():
         if config.views == "single":
-            batches = images.evaluation_loader(config.batch_size)
-            return torch.cat([network(images.plain(batch)[0]) for batch in batches]).float().cpu()
+            loader = images.evaluation_loader(config.batch_size)
+            return single_view_logits(network, (images.plain(batch)[0] for batch in loader))
         if config.views == "ten_crop":
             return _averaged(network, len(images), images.ten_crops(config.batch_size))
         views = images.whole_images(config.scales, config.batch_size)
         demand_global_pooling(network, images)
         return _averaged(network, len(images), views)
+
+
+def single_view_logits(network: nn.Module, batches: Iterable[Tensor]) -> Tensor:
+    """Compute the logits of one view per image: float32 (N, classes) on the CPU, in the order of the batches.
+
+    Args:
+        network: in evaluation mode.
+        batches: normalized images (b, C, H, W), on the network's device.
+    """
+    with torch.inference_mode():
+        return torch.cat([network(batch) for batch in batches]).float().cpu()
 
 
 def demand_global_pooling(network: nn.Module, images: Images) -> None:

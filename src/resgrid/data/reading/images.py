@@ -14,7 +14,7 @@ from resgrid.config.augment import AugmentConfig
 from resgrid.data.reading.device_images import DeviceImages
 from resgrid.data.reading.file_images import FileImages
 from resgrid.data.reading.image_location import images_folder
-from resgrid.data.reading.normalization import read_normalization
+from resgrid.data.reading.normalization import Normalization, read_normalization
 from resgrid.data.reading.store import ImageFiles, open_split
 
 
@@ -134,7 +134,20 @@ def load_images(
     Raises:
         ValueError: the prepared data are missing, damaged or inconsistent, or the image files are missing.
     """
-    normalization = read_normalization(paths, normalize, card)
+    return open_images(paths, split, read_normalization(paths, normalize, card), card, workers)
+
+
+def open_images(
+    paths: PreparedPaths, split: str, normalization: Normalization, card: DatasetCard, workers: int = 0
+) -> Images:
+    """Open a prepared split, to be normalized as given.
+
+    Args:
+        workers: processes that decode image files; arrays need none.
+
+    Raises:
+        ValueError: the prepared data are missing, damaged or inconsistent, or the image files are missing.
+    """
     mean, std = normalization.mean, normalization.std
     if card.storage == "arrays":
         arrays = open_split(paths, split)

@@ -1,4 +1,4 @@
-"""Tables of what networks cost: side by side, by layer, beside the paper's numbers; and counting exercises."""
+"""The tables of `resgrid complexity`: networks, their layers, the paper's numbers, and counting exercises."""
 
 from __future__ import annotations
 
@@ -20,45 +20,43 @@ ImageSize = tuple[int, int, int]
 
 
 def count_all(names: Iterable[str], image: str | None, classes: int | None) -> tuple[ImageSize, dict[str, NetworkCost]]:
-    """Count each network.
+    """Count networks.
 
     Args:
-        image: such as `3x32x32`; None for the prepared data's size.
-        classes: width of the output; None for the prepared data's.
+        image: size such as `3x32x32`; None for that of the prepared data.
+        classes: number of logits; None for that of the prepared data.
 
     Returns:
         The image's size, and the counts by name.
 
     Raises:
-        ValueError: a name or the size means nothing, or the network can't take such an image.
-        FileNotFoundError: no data are prepared that would say size and classes.
+        ValueError: a name or the size is not valid, or a network can't take such an image.
+        FileNotFoundError: size or classes are None, and there are no prepared data.
     """
     size = None if image is None else parse_image_size(image)
     if size is None or classes is None:
         try:
             card = DatasetCard.read(PreparedPaths().card)
         except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"{error}, or give the size and the classes: --image 3x32x32 --classes 10"
-            ) from None
+            raise FileNotFoundError(f"{error}, or use --image and --classes, such as 3x32x32 and 10") from None
         size, classes = size or card.shape, classes or len(card.classes)
     return size, {name: count_network(name, size, classes) for name in names}
 
 
 def parse_image_size(text: str) -> ImageSize:
-    """`3x32x32` (or with ×) as channels, height and width.
+    """Parse a size such as `3x32x32` (or with ×) into channels, height and width.
 
     Raises:
-        ValueError: it isn't three positive numbers.
+        ValueError: the text is not three positive numbers.
     """
     match = re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)[x×]([1-9]\d*)", text)
     if match is None:
-        raise ValueError(f"image: {text!r}: must be <channels>x<height>x<width>, such as 3x32x32")
+        raise ValueError(f"image: {text!r}: not a size; use <channels>x<height>x<width>, such as 3x32x32")
     return int(match[1]), int(match[2]), int(match[3])
 
 
 def print_counts(image: ImageSize, costs: dict[str, NetworkCost], layers: bool) -> None:
-    """The networks side by side, after a table of layers for each if these are wanted."""
+    """Print a table of the networks; before it, if `layers`, a table of each network's layers."""
     if layers:
         for name, cost in costs.items():
             console.print(layers_table(name, cost))
@@ -66,21 +64,23 @@ def print_counts(image: ImageSize, costs: dict[str, NetworkCost], layers: bool) 
 
 
 def print_json(costs: dict[str, NetworkCost]) -> None:
-    """To standard output: by network, every field of `NetworkCost`."""
+    """Print all fields of `NetworkCost` by network as JSON, on standard output."""
     json.dump({name: asdict(cost) for name, cost in costs.items()}, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 
 def print_paper() -> None:
+    """Print `paper_table`."""
     console.print(paper_table())
 
 
 def print_exercises() -> None:
+    """Print `exercises_table`."""
     console.print(exercises_table())
 
 
 def costs_table(costs: dict[str, NetworkCost], image: ImageSize) -> Table:
-    """A row for each network."""
+    """Make a table with a row for each network."""
     table = Table("network", title=f"for one image of {shape_text(image)}", title_justify="left")
     for heading in ("layers", "parameters", "multiply-adds", "kept for training", "receptive field"):
         table.add_column(heading, justify="right")
@@ -100,7 +100,7 @@ def costs_table(costs: dict[str, NetworkCost], image: ImageSize) -> Table:
 
 
 def layers_table(name: str, cost: NetworkCost) -> Table:
-    """A row for each layer that has weights or pools."""
+    """Make a table with a row for each layer that has weights or pools."""
     table = Table("layer", "kind", title=name, title_justify="left")
     for heading in ("depth", "output", "parameters", "multiply-adds", "receptive field"):
         table.add_column(heading, justify="right")
@@ -114,9 +114,9 @@ def layers_table(name: str, cost: NetworkCost) -> Table:
 
 
 def paper_table() -> Table:
-    """The paper's numbers beside ours, to the digit that the paper prints, and whether they agree."""
-    table = Table("network", "source", "quantity", title="the paper's numbers and ours", title_justify="left")
-    for heading in ("paper", "ours, to its digit", "ours, exact"):
+    """Make a table of the paper's numbers, our counts with as many digits, and whether they agree."""
+    table = Table("network", "source", "quantity", title="the paper's numbers and our counts", title_justify="left")
+    for heading in ("paper", "ours, rounded", "ours, exact"):
         table.add_column(heading, justify="right")
     table.add_column("agree")
     for number in COMPLEXITY:
@@ -136,30 +136,30 @@ def paper_table() -> Table:
 
 
 def paper_quantity(number: PublishedCount) -> int:
-    """Our exact count of what the paper prints."""
+    """Count exactly what the paper prints."""
     cost = count_network(number.network, number.image, number.classes)
     return cost.parameters if number.quantity == "parameters" else cost.multiply_adds
 
 
 def agreement(number: PublishedCount, exact: int) -> str:
-    """`yes`, or how the paper's digit differs from the rounded count."""
+    """Compare a printed number with an exact count: `yes`, `yes (truncated, not rounded)` or `no`."""
     scale = 10**number.digits
     if round(exact / number.unit, number.digits) == number.value:
         return "yes"
-    cut = int(exact / number.unit * scale) / scale
-    return "yes (cut, not rounded)" if cut == number.value else "no"
+    truncated = int(exact / number.unit * scale) / scale
+    return "yes (truncated, not rounded)" if truncated == number.value else "no"
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One of the field's counting exercises, with the exact count."""
+    """A counting exercise with its exact answer."""
 
     task: str
     count: str
 
 
 def exercises() -> Iterable[Exercise]:
-    """What a lecture on these networks has one count, counted."""
+    """Yield the counting exercises of lectures on these networks."""
     direct = nn.Conv2d(128, 128, 3, padding=1, bias=False)
     pair = nn.Sequential(nn.Conv2d(128, 32, 1, bias=False), nn.Conv2d(32, 128, 3, padding=1, bias=False))
     image = (128, 28, 28)
@@ -189,6 +189,7 @@ def exercises() -> Iterable[Exercise]:
 
 
 def exercises_table() -> Table:
+    """Make a table of the counting exercises."""
     table = Table("exercise", title="counting exercises", title_justify="left")
     table.add_column("exact count", justify="right")
     for exercise in exercises():
@@ -197,10 +198,10 @@ def exercises_table() -> Table:
 
 
 def shape_text(shape: Iterable[int]) -> str:
-    """`3×32×32`."""
+    """Format a shape, such as `3×32×32`."""
     return "×".join(map(str, shape))
 
 
 def bytes_text(count: int) -> str:
-    """`1.52 MB`, `345 kB`."""
+    """Format a number of bytes, such as `1.52 MB` or `345 kB`."""
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"

@@ -12,7 +12,8 @@ import torch
 import torchvision
 from torch import nn
 
-from resgrid.models import build_network, load_weights
+from resgrid.exchange.weights import load_weights
+from resgrid.models import build_network
 
 Style = dict[str, torch.Tensor]
 

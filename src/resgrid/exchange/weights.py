@@ -13,6 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from resgrid.data.reading.normalization import Normalization
+
 SUFFIXES = (".pt", ".pth", ".th", ".safetensors")
 # Under which keys training scripts put the state dict beside epoch, optimizer and so on.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "net")
@@ -100,12 +102,24 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def read_metadata(path: Path) -> dict[str, str]:
+def read_header(path: Path) -> dict[str, str]:
     """What a safetensors file says about itself; nothing for other files."""
     if path.suffix != ".safetensors":
         return {}
     with safetensors.safe_open(path, framework="pt") as file:
         return file.metadata() or {}
+
+
+def read_normalization_header(path: Path) -> Normalization | None:
+    """Read the normalization that a weights file states, if it does.
+
+    Raises:
+        ValueError: the header is damaged.
+    """
+    header = read_header(path)
+    # Earlier versions of resgrid wrote the British spelling.
+    stated = header.get("normalization", header.get("normalisation"))
+    return None if stated is None else Normalization.from_header(stated, path)
 
 
 def _load_plain(path: Path) -> object:
