@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resgrid.evaluation.activation_maps import class_activation_maps
-from resgrid.evaluation.figures import draw_activation_maps
+from resgrid.evaluation.activation_maps import class_activation_maps, draw_activation_maps
 from resgrid.models import build_network
 
 HEAD = torch.tensor([[1.0, 2.0], [3.0, -1.0]])
@@ -53,7 +52,7 @@ def test_the_mean_of_the_map_and_the_bias_are_the_logit(name: str) -> None:
 
 
 def test_without_positions_there_is_no_map() -> None:
-    with pytest.raises(ValueError, match=r"no layer has a map .* images of \(1, 1\)"):
+    with pytest.raises(ValueError, match=r"images of \(1, 1\): no feature map has more than one position; use"):
         class_activation_maps(known_head(nn.AdaptiveAvgPool2d(1)), torch.ones(1, 2, 1, 1))
 
 

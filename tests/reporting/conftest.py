@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from resgrid.artifacts.analyses import ANALYSIS_COLUMNS
 from resgrid.artifacts.cell_files import (
-    BLOCKS_COLUMNS,
     CURVE_COLUMNS,
-    GRADIENTS_COLUMNS,
-    RESPONSES_COLUMNS,
     CellPaths,
     Complexity,
     TestMetrics,
@@ -134,18 +132,18 @@ class Study:
         ).write(paths.complexity)
         size = (0.4 if residual else 1.1) / np.sqrt(1 + layers / 20 * residual)
         rows = (layers, names, size * random.uniform(0.7, 1.3, count))
-        pd.DataFrame(dict(zip(RESPONSES_COLUMNS, rows, strict=True))).to_csv(paths.responses, index=False)
+        write_analysis(paths, "responses", rows)
         noise = 10.0 ** random.normal((-2, -3), 0.3, (3, count, 2))
         moments = [
             (np.full(count, step), layers, names, *each.T) for step, each in zip((1, 280, 560), noise, strict=True)
         ]
         joined = [np.concatenate(columns) for columns in zip(*moments, strict=True)]
-        pd.DataFrame(dict(zip(GRADIENTS_COLUMNS, joined, strict=True))).to_csv(paths.gradients, index=False)
+        write_analysis(paths, "gradients", joined)
         blocks = np.arange(1, count // 2 + 1)
         ratio = 0.3 * random.uniform(0.5, 1.5, len(blocks)) if residual else np.full(len(blocks), np.nan)
         lesions = random.uniform(2, 8, len(blocks)) if residual else random.uniform(40, 90, len(blocks))
         rows = (blocks, [f"block{block}" for block in blocks], ratio, lesions, np.full(len(blocks), 1.5))
-        pd.DataFrame(dict(zip(BLOCKS_COLUMNS, rows, strict=True))).to_csv(paths.blocks, index=False)
+        write_analysis(paths, "blocks", rows)
         paths.activation_maps.write_bytes(ONE_PIXEL)
 
     def write_record(
@@ -257,6 +255,10 @@ def make_card(data: str) -> DatasetCard:
 
 def fingerprint_of(cell: Cell) -> str:
     return sha256_of_text(cell.name)
+
+
+def write_analysis(paths: CellPaths, name: str, columns: Sequence[Any]) -> None:
+    pd.DataFrame(dict(zip(ANALYSIS_COLUMNS[name], columns, strict=True))).to_csv(paths.analysis(name), index=False)
 
 
 def make_curve(cell: Cell, train_error: float, val_error: float) -> pd.DataFrame:

@@ -159,20 +159,20 @@ def test_responses_that_dwarf_the_others_get_a_logarithmic_axis(make_study: Make
         return {panel.y.log for panel in found.panels}
 
     assert scales() == {False}
-    path = study.paths("plain8", 0).responses
+    path = study.paths("plain8", 0).analysis("responses")
     table = pd.read_csv(path)
     table.loc[0, "std"] = 1000.0
     table.to_csv(path, index=False)
     assert scales() == {True}
     table.loc[1, "std"] = 0.0  # a dead layer has no place on such an axis
     table.to_csv(path, index=False)
-    study.paths("plain8", 1).responses.unlink()
+    study.paths("plain8", 1).analysis("responses").unlink()
     assert scales() == {False}
 
 
 def test_a_block_without_input_is_a_gap(make_study: MakeStudy) -> None:
     study = make_study(analyses=True)
-    path = study.paths("resnet8-A", 0).blocks
+    path = study.paths("resnet8-A", 0).analysis("blocks")
     table = pd.read_csv(path)
     table.loc[1, "residual_ratio"] = float("inf")
     table.to_csv(path, index=False)
@@ -185,9 +185,9 @@ def test_a_block_without_input_is_a_gap(make_study: MakeStudy) -> None:
 
 def test_a_network_of_which_one_seed_was_analysed_is_shown_with_it(make_study: MakeStudy) -> None:
     study = make_study(analyses=True)
-    study.paths("plain8", 0).responses.unlink()
-    study.paths("resnet8-A", 0).responses.unlink()
-    study.paths("resnet8-A", 1).responses.unlink()
+    study.paths("plain8", 0).analysis("responses").unlink()
+    study.paths("resnet8-A", 0).analysis("responses").unlink()
+    study.paths("resnet8-A", 1).analysis("responses").unlink()
     text = study.page()
     assert 'data-source="runs/plain8-1/responses.csv#std"' in text
     assert "resnet8-A-1/responses.csv" not in text

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from resgrid.artifacts.cell_files import CURVE_COLUMNS, GRADIENTS_COLUMNS, RESPONSES_COLUMNS, TestMetrics, TrainMetrics
+from resgrid.artifacts.analyses import ANALYSIS_COLUMNS
+from resgrid.artifacts.cell_files import CURVE_COLUMNS, TestMetrics, TrainMetrics
 from resgrid.cells import Cell
 from resgrid.reporting.ensembles import Ensemble
 from resgrid.reporting.results import CellResult, NetworkResult, Results
@@ -79,8 +80,12 @@ class Maker:
             curve=self._curve(truth, relative[0]),
             confusion=np.zeros((10, 10), dtype=np.int64),
             record=None,
-            responses=_responses(truth.response * relative[1]) if analyses else None,
-            gradients=_gradients(truth.gradient * relative[2]) if analyses else None,
+            tables={
+                "responses": _responses(truth.response * relative[1]),
+                "gradients": _gradients(truth.gradient * relative[2]),
+            }
+            if analyses
+            else {},
         )
 
     def _error(self, mean: float, images: int = TEST_IMAGES) -> float:
@@ -104,7 +109,8 @@ class Maker:
 
 def _responses(mean: float) -> pd.DataFrame:
     deviations = mean * np.linspace(1.5, 0.5, LAYERS)
-    return pd.DataFrame(dict(zip(RESPONSES_COLUMNS, (range(1, LAYERS + 1), [""] * LAYERS, deviations), strict=True)))
+    columns = (range(1, LAYERS + 1), [""] * LAYERS, deviations)
+    return pd.DataFrame(dict(zip(ANALYSIS_COLUMNS["responses"], columns, strict=True)))
 
 
 def _gradients(first_over_last: float) -> pd.DataFrame:
@@ -113,5 +119,5 @@ def _gradients(first_over_last: float) -> pd.DataFrame:
     for step, power in ((1, 0.0), (1000, 0.5), (2000, 1.0)):
         norms = 0.3 * first_over_last ** (power * np.linspace(1, 0, LAYERS))
         columns = ([step] * LAYERS, range(1, LAYERS + 1), [""] * LAYERS, norms, [0.01] * LAYERS)
-        tables.append(pd.DataFrame(dict(zip(GRADIENTS_COLUMNS, columns, strict=True))))
+        tables.append(pd.DataFrame(dict(zip(ANALYSIS_COLUMNS["gradients"], columns, strict=True))))
     return pd.concat(tables)

@@ -10,7 +10,6 @@ import safetensors.torch
 import torch
 
 from resgrid.artifacts.data_card import DatasetCard
-from resgrid.cells import Cell
 from resgrid.config.evaluate import EvaluateConfig
 from resgrid.config.train import OptimizerConfig, ScheduleConfig
 from resgrid.data.reading.batches import BatchPlan, EvaluationLoader, TrainLoader
@@ -121,7 +120,7 @@ def test_each_network_trains_and_is_tested_from_its_file(name: str, tmp_path: Pa
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(safetensors.torch.save(after))
     images = grey_images(8)
-    network = load_network(Cell(name, 0), weights, card(), torch.device("cpu"))
+    network = load_network(name, weights, card(), torch.device("cpu"))
     logits = compute_logits(network, images, EvaluateConfig(batch_size=BATCH, threads=1))
     assert logits.shape == (16, CLASSES)
     with torch.inference_mode():

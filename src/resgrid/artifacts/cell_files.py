@@ -11,13 +11,7 @@ from resgrid.cells import Cell
 CURVE_COLUMNS = ("step", "epoch", "lr", "train/loss", "train/error", "val/loss", "val/error")
 
 
-RESPONSES_COLUMNS = ("index", "layer", "std")
-
-
 GRADIENTS_COLUMNS = ("step", "index", "layer", "gradient_norm", "update_ratio")
-
-
-BLOCKS_COLUMNS = ("index", "block", "residual_ratio", "lesion_error", "intact_error")
 
 
 class TrainMetrics(JsonRecord):
@@ -150,24 +144,9 @@ class CellPaths:
         """
         return self.root / "gradients.csv"
 
-    @property
-    def responses(self) -> Path:
-        """`RESPONSES_COLUMNS`: one row for each 3×3 convolution, in the order of depth, `index` from 1.
-
-        `std` is the standard deviation of the layer's output over training images, positions and channels, after batch
-        norm and before the activation or the addition (paper, Fig. 7).
-        """
-        return self.root / "responses.csv"
-
-    @property
-    def blocks(self) -> Path:
-        """`BLOCKS_COLUMNS`: one row for each block, in the order of depth, `index` from 1.
-
-        `residual_ratio` is the norm of F(x) over the norm of the shortcut's output, averaged over training images,
-        empty for a plain block; `lesion_error` is the test error in percent when this block alone is dropped, and
-        `intact_error`, the same in each row, that of the whole network on the same test images.
-        """
-        return self.root / "blocks.csv"
+    def analysis(self, name: str) -> Path:
+        """The table of an analysis; `resgrid.artifacts.analyses` lists the names and columns."""
+        return self.root / f"{name}.csv"
 
     @property
     def activation_maps(self) -> Path:

@@ -36,9 +36,12 @@ class JsonRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def write(self, path: Path) -> None:
+    def to_bytes(self) -> bytes:
         text = json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
-        write_atomically(path, (text + "\n").encode())
+        return (text + "\n").encode()
+
+    def write(self, path: Path) -> None:
+        write_atomically(path, self.to_bytes())
 
     @classmethod
     def read(cls, path: Path) -> Self:

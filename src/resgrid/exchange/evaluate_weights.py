@@ -16,7 +16,7 @@ from resgrid.artifacts.cell_files import TestMetrics
 from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.data.reading.images import open_images
 from resgrid.data.reading.normalization import Normalization, NormalizeKind, read_normalization
-from resgrid.evaluation.evaluate import measure
+from resgrid.evaluation.metrics import measure
 from resgrid.evaluation.views import single_view_logits
 from resgrid.exchange.image_folder import ImageFolder
 from resgrid.exchange.pretrained import fetch_pretrained, find_pretrained, scale_pixels_as_pretrained

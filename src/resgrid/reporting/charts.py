@@ -13,7 +13,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from resgrid.reporting.provenance import folded, measure_source, source
-from resgrid.reporting.results import Analysis, AnalysisName, Measure, NetworkResult, Results
+from resgrid.reporting.results import Analysis, Measure, NetworkResult, Results
 from resgrid.reporting.style import Look, kind_title
 from resgrid.reporting.svg import Axis, Panel, heat_map, linear_axis, log_axis, place_axis
 
@@ -346,7 +346,7 @@ def _span(group: Sequence[NetworkResult], measure: Measure) -> str:
     return " to ".join(f"{result.errors[measure].mean:.2f} % ({result.name})" for result in ends)
 
 
-def _analysed(results: Results, name: AnalysisName) -> list[tuple[NetworkResult, Analysis]]:
+def _analysed(results: Results, name: str) -> list[tuple[NetworkResult, Analysis]]:
     found = [(network, network.analysis(name)) for network in results.by_depth]
     return [(network, analysis) for network, analysis in found if analysis is not None]
 

@@ -248,7 +248,7 @@ _HEALTHY: dict[Answer, str] = {
 
 def _first_over_last_layers(network: NetworkResult) -> list[Contrast]:
     """One for each step that every seed has; empty if a seed lacks the file."""
-    ratios = [_gradient_ratios(cell.gradients) for cell in network.cells if cell.gradients is not None]
+    ratios = [_gradient_ratios(cell.tables["gradients"]) for cell in network.cells if "gradients" in cell.tables]
     if len(ratios) < len(network.cells):
         return []
     return [
@@ -529,7 +529,7 @@ _FIGURE_7 = "section 4.2, Fig. 7"
 
 
 def _has_responses(*networks: NetworkResult) -> bool:
-    return all(cell.responses is not None for network in networks for cell in network.cells)
+    return all("responses" in cell.tables for network in networks for cell in network.cells)
 
 
 def _responses(kin: _Kinship, key: str, title: str, pairs: list[tuple[NetworkResult, NetworkResult]]) -> Verdict:
@@ -546,7 +546,7 @@ def _responses(kin: _Kinship, key: str, title: str, pairs: list[tuple[NetworkRes
 
 
 def _mean_response(cell: CellResult) -> float:
-    return 0.0 if cell.responses is None else float(cell.responses["std"].mean())
+    return float(cell.tables["responses"]["std"].mean()) if "responses" in cell.tables else 0.0
 
 
 def _ensembles_win(ensembles: Sequence[Ensemble]) -> list[Verdict]:

@@ -7,8 +7,8 @@ name is never read, and a cell without its files is an error.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,16 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from resgrid.artifacts.cell_files import (
-    BLOCKS_COLUMNS,
-    CURVE_COLUMNS,
-    GRADIENTS_COLUMNS,
-    RESPONSES_COLUMNS,
-    CellPaths,
-    Complexity,
-    TestMetrics,
-    TrainMetrics,
-)
+from resgrid.artifacts.analyses import ANALYSIS_COLUMNS
+from resgrid.artifacts.cell_files import CURVE_COLUMNS, CellPaths, Complexity, TestMetrics, TrainMetrics
 from resgrid.artifacts.data_card import PREPARED, DatasetCard, PreparedPaths
 from resgrid.artifacts.files import RUNS
 from resgrid.artifacts.run_record import RunRecord, record_path
@@ -39,7 +31,6 @@ from resgrid.reporting.statistics import Difference, Spread, paired_difference
 Measure = Literal[
     "train_error", "val_error", "test_error", "test_top5_error", "selected_val_error", "selected_test_error"
 ]
-AnalysisName = Literal["responses", "gradients", "blocks"]
 # The kinds of the paper's CIFAR-10 networks, in the order of its tables.
 PAPER_KINDS = ("plain", "resnet-A", "resnet-B", "resnet-C")
 
@@ -62,10 +53,9 @@ class CellResult:
         curve: `CURVE_COLUMNS`, one row for each validation; errors in percent.
         confusion: test images, by actual (row) and predicted (column) class.
         record: None where this machine holds no record of the run, as after a restore from DVC's cache.
-        complexity: None where no file says it, as for the next three.
-        responses: `RESPONSES_COLUMNS`.
-        gradients: `GRADIENTS_COLUMNS`.
-        blocks: `BLOCKS_COLUMNS`; None also for a network without blocks.
+        complexity: None if the file is missing.
+        tables: the columns `ANALYSIS_COLUMNS` of each analysis, by its name, without those whose file is missing or has
+            no rows, such as the blocks of a network that is not made of blocks.
         activation_maps: the picture's path; None where there is none.
     """
 
@@ -76,9 +66,7 @@ class CellResult:
     confusion: NDArray[np.int64]
     record: RunRecord | None
     complexity: Complexity | None = None
-    responses: pd.DataFrame | None = None
-    gradients: pd.DataFrame | None = None
-    blocks: pd.DataFrame | None = None
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     activation_maps: Path | None = None
 
     @property
@@ -164,16 +152,16 @@ class NetworkResult:
             {cell.cell.seed: pd.Series(cell.curve[column].array, index=cell.curve["step"]) for cell in self.cells}
         )
 
-    def analysis(self, name: AnalysisName) -> Analysis | None:
-        """The mean over the seeds; None where no seed has the file.
+    def analysis(self, name: str) -> Analysis | None:
+        """Average an analysis over the seeds; None if no seed has its table.
 
         Raises:
             ResultsError: the seeds' files are of different layers or blocks.
         """
-        cells = tuple(cell for cell in self.cells if getattr(cell, name) is not None)
+        cells = tuple(cell for cell in self.cells if name in cell.tables)
         if not cells:
             return None
-        tables: list[pd.DataFrame] = [getattr(cell, name) for cell in cells]
+        tables = [cell.tables[name] for cell in cells]
         first, *others = tables
         labels = first.select_dtypes(exclude="float")
         if any(not labels.equals(other[labels.columns]) for other in others):
@@ -345,9 +333,7 @@ def _read_cell(cell: Cell, classes: list[str], runs: Path) -> CellResult:
         confusion=_read_confusion(paths.confusion, classes, test),
         record=_read(RunRecord, record) if record.is_file() else None,
         complexity=_read(Complexity, paths.complexity) if paths.complexity.is_file() else None,
-        responses=_read_analysis(paths.responses, RESPONSES_COLUMNS),
-        gradients=_read_analysis(paths.gradients, GRADIENTS_COLUMNS),
-        blocks=_read_analysis(paths.blocks, BLOCKS_COLUMNS),
+        tables=_read_analyses(paths),
         activation_maps=paths.activation_maps if paths.activation_maps.is_file() else None,
     )
 
@@ -361,13 +347,15 @@ def _read(record_type: type[RecordT], path: Path) -> RecordT:
         raise _contradiction(path, f"can't be read: {place}: {details['msg']}".replace(": :", ":")) from None
 
 
-def _read_analysis(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:
-    """None where there is no such file (an older run) or no row in it (a network without blocks)."""
-    if not path.is_file():
-        return None
-    table = _read_table(path, columns)
-    measured = [column for column in columns if column not in ("step", "index", "layer", "block")]
-    return None if table.empty else table.astype(dict.fromkeys(measured, float))
+def _read_analyses(paths: CellPaths) -> dict[str, pd.DataFrame]:
+    tables: dict[str, pd.DataFrame] = {}
+    for name, columns in ANALYSIS_COLUMNS.items():
+        if paths.analysis(name).is_file():
+            table = _read_table(paths.analysis(name), columns)
+            measured = [column for column in columns if column not in ("step", "index", "layer", "block")]
+            if not table.empty:
+                tables[name] = table.astype(dict.fromkeys(measured, float))
+    return tables
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

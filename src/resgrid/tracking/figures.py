@@ -1,9 +1,9 @@
-"""A cell's own figures as PNG, for its page in MLflow, and the class activation maps for its folder."""
+"""Figures of a cell's files, as PNG, for its run in MLflow."""
 
 from __future__ import annotations
 
 import io
-import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 
 def draw_curve(curve: Path) -> bytes:
-    """Training error (thin) and validation error (bold) in percent, by step, from a `curve.csv`."""
+    """Draw training error (thin) and validation error (bold) in percent, by step."""
     rows = pd.read_csv(curve)
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -25,7 +25,7 @@ def draw_curve(curve: Path) -> bytes:
 
 
 def draw_confusion(confusion: Path) -> bytes:
-    """Share of each actual class (row) that was taken for each class (column), in percent, from a `confusion.csv`."""
+    """Draw the share of each actual class (row) that was predicted as each class (column), in percent."""
     pairs = pd.read_csv(confusion, dtype=str, keep_default_na=False)
     table = pd.crosstab(pairs["actual"], pairs["predicted"], normalize="index") * 100
     classes = sorted(set(pairs["actual"]) | set(pairs["predicted"]))
@@ -46,7 +46,7 @@ def draw_confusion(confusion: Path) -> bytes:
 
 
 def draw_gradients(gradients: Path) -> bytes | None:
-    """Gradient norm and relative update by layer, a line for each recorded step, from a `gradients.csv`."""
+    """Draw gradient norm and relative update by layer, one line for each recorded step; None without rows."""
     rows = pd.read_csv(gradients)
     if rows.empty:
         return None
@@ -66,7 +66,7 @@ def draw_gradients(gradients: Path) -> bytes | None:
 
 
 def draw_responses(responses: Path) -> bytes | None:
-    """Standard deviations of layer responses in the original order and sorted (Fig. 7), from a `responses.csv`."""
+    """Draw layer responses in the original order and sorted (paper, Fig. 7); None without rows."""
     rows = pd.read_csv(responses)
     if rows.empty:
         return None
@@ -84,65 +84,55 @@ def draw_responses(responses: Path) -> bytes | None:
 
 
 def draw_blocks(blocks: Path) -> bytes | None:
-    """Lesion error by block beside the intact network's, and residual size where there are shortcuts, from a
-    `blocks.csv`."""
+    """Draw each block's lesion error and, with shortcuts, the size of its residual; None without rows."""
     rows = pd.read_csv(blocks)
     if rows.empty:
         return None
     residual = bool(rows["residual_ratio"].notna().any())
     figure = Figure(figsize=(6.4, 5.6 if residual else 3.4), layout="constrained")
-    panels = figure.subplots(1 + residual, sharex=True, squeeze=False)[:, 0]
-    lesion = panels[0]
+    charts = figure.subplots(1 + residual, sharex=True, squeeze=False)[:, 0]
+    lesion = charts[0]
     lesion.bar(rows["index"], rows["lesion_error"], color="#4292c6", label="one block dropped")
     lesion.axhline(rows["intact_error"].iloc[0], color="black", linestyle="--", linewidth=1.2, label="whole network")
     lesion.set(ylabel="test error (%)", ylim=(0, 100), title=f"{blocks.parent.name}: one block dropped")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     if residual:
-        panels[1].bar(rows["index"], rows["residual_ratio"], color="#4292c6")
-        panels[1].set(ylabel="‖F(x)‖ / ‖shortcut(x)‖")
-    for axes in panels:
+        charts[1].bar(rows["index"], rows["residual_ratio"], color="#4292c6")
+        charts[1].set(ylabel="‖F(x)‖ / ‖shortcut(x)‖")
+    for axes in charts:
         axes.grid(alpha=0.3, axis="y")
         axes.set_axisbelow(True)
-    panels[-1].set(xlabel="block, in the order of depth")
-    panels[-1].xaxis.get_major_locator().set_params(integer=True)
+    charts[-1].set(xlabel="block, in the order of depth")
+    charts[-1].xaxis.get_major_locator().set_params(integer=True)
     return _png(figure)
 
 
-def draw_activation_maps(
-    pixels: np.ndarray, maps: np.ndarray, actual: list[str], predicted: list[str], title: str
-) -> bytes:
-    """Images beside the maps of what speaks for their predicted class, with the names of both classes.
-
-    Each map has its own scale, from what speaks most against the class to what speaks most for it.
-
-    Args:
-        pixels: uint8 (N, C, H, W), of one channel or three.
-        maps: float (N, h, w).
-        actual: class names (N).
-        predicted: class names (N).
-        title: of the figure.
-    """
-    columns = min(len(pixels), 5)
-    rows = -(-len(pixels) // columns)
-    figure = Figure(figsize=(2.4 * columns, 0.4 + 1.35 * rows))
-    figure.suptitle(f"{title}: what speaks for the predicted class is bright", fontsize=10)
-    # One pair of axes for all: each would cost as much time as all the pictures.
-    axes = figure.add_axes((0.01, 0.01, 0.98, 0.98 - 0.4 / (0.4 + 1.35 * rows)))
-    axes.set(xlim=(0, 2.25 * columns), ylim=(1.27 * rows, 0))
-    axes.set_axis_off()
-    for index, (image, activations, right, answer) in enumerate(zip(pixels, maps, actual, predicted, strict=True)):
-        left, top = 2.25 * (index % columns) + 0.1, 1.27 * (index // columns) + 0.25
-        here, beside = (left, left + 1, top + 1, top), (left + 1.03, left + 2.03, top + 1, top)
-        picture = np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0)
-        axes.imshow(picture, extent=here, aspect="auto")
-        axes.imshow(activations, cmap="inferno", interpolation="bilinear", extent=beside, aspect="auto")
-        axes.imshow(picture.mean(axis=2), cmap="gray", vmin=0, vmax=255, alpha=0.3, extent=beside, aspect="auto")
-        is_right = right == answer
-        actual_name, predicted_name = (textwrap.shorten(name, 18, placeholder="…") for name in (right, answer))
-        name = actual_name if is_right else f"{actual_name}, taken for {predicted_name}"
-        style = {"ha": "center", "va": "bottom", "fontsize": 9, "color": "black" if is_right else "#b30000"}
-        axes.text(left + 1.015, top - 0.03, name, **style)
+def draw_columns(table: Path) -> bytes | None:
+    """Draw each measured column of an analysis against `index`; None if the table has no rows."""
+    rows = pd.read_csv(table)
+    measured = [column for column in map(str, rows.select_dtypes("number")) if column not in ("index", "step")]
+    if rows.empty or not measured:
+        return None
+    figure = Figure(figsize=(6.4, 0.6 + 2.6 * len(measured)), layout="constrained")
+    charts = figure.subplots(len(measured), sharex=True, squeeze=False)[:, 0]
+    for axes, column in zip(charts, measured, strict=True):
+        axes.plot(rows["index"], rows[column], marker="o", markersize=3)
+        axes.set(ylabel=column.replace("_", " "))
+        axes.grid(alpha=0.3)
+    charts[0].set(title=f"{table.parent.name}: {table.stem.replace('_', ' ')}")
+    charts[-1].set(xlabel="in the order of depth")
+    charts[-1].xaxis.get_major_locator().set_params(integer=True)
     return _png(figure)
+
+
+# How each file is drawn; `draw_columns` draws all other tables.
+FIGURES: dict[str, Callable[[Path], bytes | None]] = {
+    "curve.csv": draw_curve,
+    "confusion.csv": draw_confusion,
+    "gradients.csv": draw_gradients,
+    "responses.csv": draw_responses,
+    "blocks.csv": draw_blocks,
+}
 
 
 def _png(figure: Figure) -> bytes:

@@ -1,0 +1,76 @@
+"""Run records: how one execution of a pipeline stage becomes a file below the state folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from resgrid.artifacts.run_record import RunRecord, StageRecord, record_path
+from resgrid.cells import Cell
+from resgrid.hardware import describe_hardware
+from resgrid.tracking import Run
+from resgrid.tracking.lineage import current_commit, host_name, versions
+
+
+class StageClock:
+    """The wall-clock time of one execution of a pipeline stage, which begins now."""
+
+    def __init__(self) -> None:
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
+
+    def record(
+        self,
+        *,
+        devices: int,
+        threads: int,
+        precision: str,
+        images_per_second: float | None = None,
+        resumed_from: Sequence[int] = (),
+    ) -> StageRecord:
+        """Describe the execution up to now; `StageRecord` defines the arguments."""
+        return StageRecord(
+            started=self._started.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - self._clock, 1),
+            images_per_second=images_per_second,
+            resumed_from=list(resumed_from),
+            commit=current_commit(),
+            host=host_name(),
+            hardware=describe_hardware(),
+            devices=devices,
+            threads=threads,
+            precision=precision,
+            versions=versions(),
+        )
+
+
+def read_record(cell: Cell, fingerprint: str) -> RunRecord | None:
+    """Read a cell's record; None if this machine has no record, for example after a restore from DVC's cache.
+
+    Raises:
+        ValueError: the record is damaged.
+    """
+    path = record_path(cell, fingerprint)
+    return RunRecord.read(path) if path.exists() else None
+
+
+def write_record(
+    cell: Cell,
+    fingerprint: str,
+    run: Run,
+    train: StageRecord | None = None,
+    evaluate: StageRecord | None = None,
+) -> None:
+    """Write a cell's record.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    RunRecord(
+        cell=cell.name,
+        fingerprint=fingerprint,
+        run_id=run.run_id,
+        tracking_uri=run.tracking_uri,
+        train=train,
+        evaluate=evaluate,
+    ).write(record_path(cell, fingerprint))
