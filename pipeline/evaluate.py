@@ -17,10 +17,10 @@ def evaluate(
     network: Annotated[str, typer.Option(help="Network name, such as plain20 or resnet56-A.")],
     seed: Annotated[int, typer.Option(help="Seed of the trained cell.")],
 ) -> None:
-    """Test one trained cell: errors, confusion matrix and logits under runs/<network>-<seed>."""
+    """Evaluate one trained cell on the test split, and write runs/<network>-<seed>."""
     cell, config = Cell(network, seed), load_params(EvaluateParams)
     workers = load_params(MachineParams).machine.workers
-    from resgrid.evaluation.evaluate import evaluate_cell  # imports torch: mistakes above are answered at once
+    from resgrid.evaluation.evaluate import evaluate_cell  # imports torch: errors above appear at once
 
     evaluate_cell(cell, config.evaluate, config.augment, workers)
 

@@ -97,15 +97,17 @@ class WithHead(nn.Module):
 @pytest.mark.parametrize(
     ("head", "problem"),
     [
-        ((nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(98, 4)), "it pools to 7×7 positions"),
-        ((nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 8), nn.Linear(8, 4)), "it ends in 2 linear layers"),
-        ((nn.Flatten(), nn.Linear(2 * 24 * 24, 4)), "an image of 36×24 pixels fails"),
+        ((nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(98, 4)), "pools to 7×7 positions"),
+        ((nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 8), nn.Linear(8, 4)), "ends in 2 linear layers"),
+        ((nn.Flatten(), nn.Linear(2 * 24 * 24, 4)), "fails for an image of 36×24 pixels"),
     ],
 )
 def test_networks_without_global_average_pooling_are_refused(
     images: FileImages, head: tuple[nn.Module, ...], problem: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"ends in global average pooling and one linear layer, .*{problem}"):
+    with pytest.raises(
+        ValueError, match=f"evaluate.views: 'multi_scale': the network {problem}.*; use 'single' or 'ten_crop'"
+    ):
         compute_logits(WithHead(*head), images, settings("multi_scale", [24]))
 
 

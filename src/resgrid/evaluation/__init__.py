@@ -1,1 +1,1 @@
-"""Evaluation of trained cells on the test split: the only part of the project that reads it."""
+"""Evaluation of trained cells on the test split, which no other part of the pipeline reads."""

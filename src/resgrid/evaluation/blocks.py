@@ -1,4 +1,4 @@
-"""Finding a network's blocks, and what each adds to its shortcut, from one pass, whatever they are made of."""
+"""Finds the blocks of any network, and the layer whose output each adds to its shortcut, from one forward pass."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from resgrid.evaluation.hooks import Seen, on_input, on_output
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a network: of a residual one, which adds F(x) to shortcut(x), or of a plain one, which adds nothing.
+    """A block of a network: a residual block, which computes F(x) + shortcut(x), or a plain block, without an addition.
 
     Attributes:
-        name: its path in the network, such as `layer1.0`.
+        name: its name in the network, such as `layer1.0`.
         module: the whole block.
         residual_end: the layer whose output is F(x); None for a plain block.
-        shortcut: the layer whose output is shortcut(x); None where x itself is added, or the block is plain.
+        shortcut: the layer whose output is shortcut(x); None for an identity shortcut and for a plain block.
     """
 
     name: str
@@ -33,27 +33,28 @@ class Block:
 
 
 def find_blocks(network: nn.Module, images: Tensor) -> list[Block]:
-    """The blocks in the order of depth; none for a network that is not made of blocks (VGG, DenseNet).
+    """Find the blocks, in the order of depth; the list is empty for a network not made of blocks (VGG, DenseNet).
 
-    A block is a module with an attribute `shortcut` (None: plain) or, as in torchvision's ResNets, `downsample` (None:
-    x itself is added). F(x) is what the pass adds to the shortcut's output, wherever norms and activations stand; a
-    block that adds something else than a layer's output is left out.
+    A block is a module with an attribute `shortcut` (None for a plain block) or, as in torchvision's ResNets,
+    `downsample` (None for an identity shortcut). F(x) is the tensor that the forward pass adds to the shortcut's
+    output, for any order of normalization and activation. Blocks are left out if this tensor is not the output of a
+    layer.
 
     Args:
-        images: any (N, C, H, W) that the network takes, on its device.
+        images: any images (N, C, H, W) that fit the network, on its device.
     """
     candidates = {
         name: module
         for name, module in network.named_modules()
         if hasattr(module, "shortcut") or hasattr(module, "downsample")
     }
-    taken: dict[nn.Module, Seen] = {}
-    given: dict[nn.Module, Seen] = {}
+    inputs: dict[nn.Module, Seen] = {}
+    outputs: dict[nn.Module, Seen] = {}
     with ExitStack() as hooks, torch.no_grad(), _Additions() as additions:
         for block in candidates.values():
-            hooks.enter_context(on_input(block, partial(_note, taken, block)))
+            hooks.enter_context(on_input(block, partial(_note, inputs, block)))
             for layer in block.modules():
-                hooks.enter_context(on_output(layer, partial(_note, given, layer)))
+                hooks.enter_context(on_output(layer, partial(_note, outputs, layer)))
         network(images)
 
     blocks: list[Block] = []
@@ -62,22 +63,22 @@ def find_blocks(network: nn.Module, images: Tensor) -> list[Block]:
         if _is_plain(block):
             blocks.append(Block(name, block, None, None))
             continue
-        residual = additions.counterpart(taken[block] if shortcut is None else given[shortcut])
-        ends = [layer for layer in block.modules() if given.get(layer) == residual]
+        residual = additions.other_summand(inputs[block] if shortcut is None else outputs[shortcut])
+        ends = [layer for layer in block.modules() if outputs.get(layer) == residual]
         if ends:
             blocks.append(Block(name, block, ends[-1], shortcut))
     return blocks
 
 
 class _Additions(TorchFunctionMode):
-    """Notes which tensors are added to each other while it is on."""
+    """A mode that records which pairs of tensors are added."""
 
     def __init__(self) -> None:
         super().__init__()
         self._pairs: list[tuple[Seen, Seen]] = []
 
-    def counterpart(self, summand: Seen) -> Seen | None:
-        """What was added to `summand`, or None."""
+    def other_summand(self, summand: Seen) -> Seen | None:
+        """Return the tensor that was added to `summand`, or None."""
         for first, second in self._pairs:
             if summand in (first, second):
                 return second if summand == first else first
@@ -86,15 +87,15 @@ class _Additions(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func.__name__ in ("add", "add_"):  # `+`, `+=` and torch.add arrive under these names
+        if func.__name__ in ("add", "add_"):  # the names of `+`, `+=` and torch.add
             match args:
                 case (Tensor() as first, Tensor() as second):
                     self._pairs.append((Seen(first), Seen(second)))
         return func(*args, **(kwargs or {}))
 
 
-def _note(sights: dict[nn.Module, Seen], layer: nn.Module, values: Tensor) -> None:
-    sights[layer] = Seen(values)
+def _note(seen: dict[nn.Module, Seen], layer: nn.Module, values: Tensor) -> None:
+    seen[layer] = Seen(values)
 
 
 def _shortcut(block: nn.Module) -> nn.Module | None:

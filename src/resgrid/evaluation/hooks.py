@@ -1,4 +1,4 @@
-"""Looking into a network while it computes: functions that are called with what a layer takes or gives."""
+"""Hooks on layers: functions that are called with a layer's input or output during a forward pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.utils.hooks import RemovableHandle
 
 
 class Seen:
-    """A tensor as it is now: equal to another sight of the same tensor, unless it was changed in place in between."""
+    """The identity of a tensor and its version: two are equal unless the tensor was changed in place in between."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor, self._version = tensor, tensor._version
@@ -22,9 +22,9 @@ class Seen:
 
 
 def on_input(layer: nn.Module, function: Callable[[Tensor], None]) -> RemovableHandle:
-    """Call `function(x)` before each pass through a layer of one input; the handle, as a context, ends it.
+    """Call `function(x)` with the input x of each pass through a layer; use the handle as a context to remove the hook.
 
-    A function that wants the values must take them at once: later layers may change a tensor in place.
+    The function must copy the values that it needs: later layers may change x in place.
     """
 
     def call(_layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
@@ -34,7 +34,7 @@ def on_input(layer: nn.Module, function: Callable[[Tensor], None]) -> RemovableH
 
 
 def on_output(layer: nn.Module, function: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-    """Call `function(y)` after each pass through a layer; an answer other than None replaces the output."""
+    """Call `function(y)` with the output y of each pass through a layer; a result other than None replaces y."""
 
     def call(_layer: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         return function(output)

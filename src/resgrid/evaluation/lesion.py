@@ -1,4 +1,4 @@
-"""Lesion study: the test error of a network from which one block is dropped, without training it again.
+"""Lesion study: the test error of a trained network when one block is dropped.
 
 After Veit, Wilber and Belongie 2016, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks"
 (arXiv 1605.06431), section 4.1.
@@ -19,14 +19,14 @@ from resgrid.models.blocks import ZeroPadShortcut
 
 
 def lesion_errors(network: nn.Module, blocks: Sequence[Block], batches: LabeledBatches) -> tuple[float, list[float]]:
-    """The error in percent of the intact network, and with each block dropped in turn.
+    """Measure the error in percent of the intact network, and with each block dropped in turn.
 
-    Of a residual block the shortcut stays and F(x) becomes zero. A plain block becomes the identity; where its
-    input's and output's shapes differ, the input is subsampled and put among zero channels, as option A does.
+    Dropping a residual block sets F(x) to zero and keeps the shortcut. A dropped plain block becomes the identity; if
+    it changes the shape, its input is subsampled and padded with zero channels, like shortcuts of option A.
 
     Args:
-        network: in evaluation mode; the same as before when this returns.
-        batches: of images (b, C, H, W) and labels (b,). Gone through once: each batch is tested with every lesion.
+        network: in evaluation mode; unchanged afterwards.
+        batches: images (b, C, H, W) and labels (b,). They are iterated once: each batch is tested with every lesion.
     """
     wrong: list[Tensor | int] = [0] * (1 + len(blocks))
     count = 0
@@ -42,7 +42,7 @@ def lesion_errors(network: nn.Module, blocks: Sequence[Block], batches: LabeledB
 
 
 def _drop(block: Block) -> RemovableHandle:
-    """A context in which a block is dropped."""
+    """Drop a block as long as the returned handle, used as a context, is open."""
     if block.residual_end is not None:
         return on_output(block.residual_end, torch.zeros_like)
     return block.module.register_forward_hook(_input_in_shape_of_output)
@@ -52,7 +52,7 @@ def _input_in_shape_of_output(_block: nn.Module, arguments: tuple[Tensor], outpu
     (x,) = arguments
     if x.shape == output.shape:
         return x
-    stride = -(-x.shape[2] // output.shape[2])  # rounded up: a strided convolution rounds its output up
+    stride = -(-x.shape[2] // output.shape[2])  # rounded up, as the output size of a strided convolution is
     return ZeroPadShortcut(x.shape[1], output.shape[1], stride)(x)
 
 

@@ -1,4 +1,4 @@
-"""Layer responses (paper, Fig. 7) and the size of residuals, measured with hooks on a trained network."""
+"""Layer responses (paper, Fig. 7) and residual sizes, measured with hooks on a trained network."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch import Tensor, nn
 from resgrid.evaluation.blocks import Block
 from resgrid.evaluation.hooks import Seen, on_input, on_output
 
-NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)  # pyright: ignore[reportPrivateUsage]
+NORMALIZATION = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)  # pyright: ignore[reportPrivateUsage]
 
 LabeledBatches = Iterable[tuple[Tensor, Tensor]]
 
 
 def layer_responses(network: nn.Module, batches: LabeledBatches) -> dict[str, float]:
-    """The standard deviation of each 3×3 convolution's response over all images, positions and channels.
+    """Measure the standard deviation of each 3×3 convolution's response over all images, positions and channels.
 
-    The response is the output "after BN and before other nonlinearity (ReLU/addition)" (Fig. 7): that of the norm
-    which takes the convolution's output, or the convolution's own where no norm follows it directly.
+    The response is the output "after BN and before other nonlinearity (ReLU/addition)" (Fig. 7): the output of the
+    normalization layer that directly follows the convolution, or of the convolution itself without such a layer.
 
     Args:
-        network: in evaluation mode: its norms use their running statistics.
-        batches: of images (b, C, H, W), and labels, which are not looked at.
+        network: in evaluation mode, so that batch normalization uses its running statistics.
+        batches: images (b, C, H, W) and labels, which are ignored.
 
     Returns:
-        By the convolution's name, in the order of depth; empty for a network without 3×3 convolutions.
+        The deviations by the convolution's name, in the order of depth; empty without 3×3 convolutions.
     """
     images, _ = next(iter(batches))
     moments: dict[str, Moments] = {}
@@ -42,10 +42,10 @@ def layer_responses(network: nn.Module, batches: LabeledBatches) -> dict[str, fl
 
 
 def response_layers(network: nn.Module, images: Tensor) -> dict[str, nn.Module]:
-    """For each 3×3 convolution, by name, the layer whose output is its response: its norm, or itself.
+    """Find the layer whose output is the response of each 3×3 convolution, by the convolution's name.
 
     Args:
-        images: any (N, C, H, W) that the network takes, on its device.
+        images: any images (N, C, H, W) that fit the network, on its device.
     """
     found: dict[str, nn.Module] = {}
     convolution_of: dict[Seen, str] = {}
@@ -54,8 +54,8 @@ def response_layers(network: nn.Module, images: Tensor) -> dict[str, nn.Module]:
         found[name] = layer
         convolution_of[Seen(output)] = name
 
-    def before_norm(layer: nn.Module, taken: Tensor) -> None:
-        name = convolution_of.get(Seen(taken))
+    def before_normalization(layer: nn.Module, x: Tensor) -> None:
+        name = convolution_of.get(Seen(x))
         if name is not None:
             found[name] = layer
 
@@ -63,22 +63,22 @@ def response_layers(network: nn.Module, images: Tensor) -> dict[str, nn.Module]:
         for name, layer in network.named_modules():
             if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
                 hooks.enter_context(on_output(layer, partial(after_convolution, name, layer)))
-            elif isinstance(layer, NORMS):
-                hooks.enter_context(on_input(layer, partial(before_norm, layer)))
+            elif isinstance(layer, NORMALIZATION):
+                hooks.enter_context(on_input(layer, partial(before_normalization, layer)))
         network(images)
     return found
 
 
 class Moments:
-    """The standard deviation of all numbers in the tensors that were added, in float64, on the tensors' device."""
+    """The standard deviation of all numbers in the added tensors, accumulated in float64 on their device."""
 
     def __init__(self) -> None:
         self._count = 0
         self._mean: Tensor | float = 0.0
-        self._squares: Tensor | float = 0.0  # summed, of the deviations from the mean
+        self._squares: Tensor | float = 0.0  # sum of squared deviations from the mean
 
     def add(self, values: Tensor) -> None:
-        """Pool pairwise (Chan, Golub and LeVeque 1979), so that no digits cancel."""
+        """Add the numbers of a tensor, pairwise as in Chan, Golub and LeVeque 1979, which avoids cancellation."""
         variance, mean = torch.var_mean(values.double(), correction=0)
         count, total = values.numel(), self._count + values.numel()
         shift = mean - self._mean
@@ -88,19 +88,19 @@ class Moments:
 
     @property
     def std(self) -> float:
-        """Of the population: of the numbers themselves."""
+        """The population standard deviation."""
         return (float(self._squares) / self._count) ** 0.5
 
 
 def residual_ratios(network: nn.Module, blocks: Sequence[Block], batches: LabeledBatches) -> list[float | None]:
-    """‖F(x)‖ / ‖shortcut(x)‖ of each block, averaged over images; None for a plain block.
+    """Measure ‖F(x)‖ / ‖shortcut(x)‖ of each block, averaged over images; None for a plain block.
 
-    The norms are Euclidean, over all channels and positions of an image. An image whose shortcut is zero everywhere
-    makes the mean infinite or NaN.
+    The norms are Euclidean, over all channels and positions of an image. If the shortcut's output is zero for an image,
+    the mean is infinite or NaN.
 
     Args:
         network: in evaluation mode.
-        batches: of images (b, C, H, W), and labels, which are not looked at.
+        batches: images (b, C, H, W) and labels, which are ignored.
     """
     ratios = [None if block.residual_end is None else _Ratio() for block in blocks]
     count = 0
@@ -108,11 +108,11 @@ def residual_ratios(network: nn.Module, blocks: Sequence[Block], batches: Labele
         for block, ratio in zip(blocks, ratios, strict=True):
             if block.residual_end is None or ratio is None:
                 continue
-            hooks.enter_context(on_output(block.residual_end, ratio.take_residual))
+            hooks.enter_context(on_output(block.residual_end, ratio.set_residual))
             if block.shortcut is None:
-                hooks.enter_context(on_input(block.module, ratio.take_shortcut))
+                hooks.enter_context(on_input(block.module, ratio.set_shortcut))
             else:
-                hooks.enter_context(on_output(block.shortcut, ratio.take_shortcut))
+                hooks.enter_context(on_output(block.shortcut, ratio.set_shortcut))
             hooks.enter_context(on_output(block.module, ratio.add))
         for images, _ in batches:
             network(images)
@@ -121,16 +121,16 @@ def residual_ratios(network: nn.Module, blocks: Sequence[Block], batches: Labele
 
 
 class _Ratio:
-    """Adds up the ratios of one block: its two norms come in the order in which the block computes them."""
+    """The sum of one block's ratios over images; a block can compute its two summands in either order."""
 
     def __init__(self) -> None:
         self.sum: Tensor | float = 0.0
         self._residual = self._shortcut = torch.empty(0)
 
-    def take_residual(self, y: Tensor) -> None:
+    def set_residual(self, y: Tensor) -> None:
         self._residual = _norms(y)
 
-    def take_shortcut(self, x: Tensor) -> None:
+    def set_shortcut(self, x: Tensor) -> None:
         self._shortcut = _norms(x)
 
     def add(self, _output: Tensor) -> None:
@@ -138,5 +138,5 @@ class _Ratio:
 
 
 def _norms(values: Tensor) -> Tensor:
-    """(N, C, H, W) to float64 (N,)."""
+    """Return the Euclidean norm of each image's values (N, C, H, W): float64 (N,)."""
     return torch.linalg.vector_norm(values, dim=(1, 2, 3), dtype=torch.float64)

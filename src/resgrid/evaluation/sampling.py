@@ -1,4 +1,4 @@
-"""The images of a split, or of an evenly spaced part of it, as batches that can be gone through again and again."""
+"""The images of a split, or an evenly spaced sample of them, as batches."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from resgrid.data.reading.images import Images
 
 
 class Batches:
-    """Yields normalized images (b, C, H, W) and labels (b,) on the images' device, in the order of the split.
+    """Normalized images (b, C, H, W) and labels (b,) on the images' device, in the order of the split.
+
+    Batches can be iterated repeatedly.
 
     Args:
-        images: of the split.
-        batch_size: images in a batch; the last one may hold fewer.
-        count: images to take, evenly spaced, so that a split in the order of its classes is covered as well; None or
-            more than there are: all.
+        images: the split.
+        batch_size: images in a batch; the last batch can be smaller.
+        count: images to use, evenly spaced, so that they cover a split sorted by class too. None uses all images, as
+            does a count above their number.
     """
 
     def __init__(self, images: Images, batch_size: int, count: int | None = None) -> None:
@@ -30,6 +32,6 @@ class Batches:
 
 
 def evenly_spaced(length: int, count: int | None) -> Tensor:
-    """int64 (count,): as many indices below `length`, growing; all where `count` is None or more than there are."""
+    """Return `count` ascending indices below `length`, int64; None or a larger `count` means all."""
     taken = length if count is None else min(count, length)
     return torch.arange(taken) * length // taken

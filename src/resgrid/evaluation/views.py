@@ -1,4 +1,4 @@
-"""What a network answers to the images of a split: to one view of each, or to several, whose answers are averaged."""
+"""The logits of a network for a split: of one view of each image, or averaged over several views."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from resgrid.data.reading.images import Images
 
 
 def compute_logits(network: nn.Module, images: Images, config: EvaluateConfig) -> Tensor:
-    """float32 (N, classes) on the CPU, in the order of the split.
+    """Compute the logits of a split: float32 (N, classes) on the CPU, in the order of the split.
 
-    With several views of an image these are the logarithms of its mean class probabilities over the views (Krizhevsky
-    et al. 2012, section 4.1, for ten crops; Simonyan & Zisserman 2015, section 3.2, for scales and mirror images, which
-    the paper follows in section 3.4): their softmax is that mean.
+    For several views of an image, the result is the logarithm of its mean class probabilities over the views, whose
+    softmax is that mean. Krizhevsky et al. 2012, section 4.1, average ten crops; Simonyan & Zisserman 2015, section
+    3.2, average scales and mirror images, as the paper does (section 3.4).
 
     Args:
         network: in evaluation mode, on the images' device.
 
     Raises:
-        ValueError: the views are not for these images, or not for this network.
+        ValueError: the images or the network don't support the views.
     """
     with torch.inference_mode():
         if config.views == "single":
@@ -48,13 +48,14 @@ def single_view_logits(network: nn.Module, batches: Iterable[Tensor]) -> Tensor:
 
 
 def demand_global_pooling(network: nn.Module, images: Images) -> None:
-    """Refuse a network that can't be applied to whole images of any size.
+    """Check that a network can be applied to whole images of any size.
 
-    Where global average pooling and one linear layer end a network, its logits for a larger image are the average of
-    the fully convolutional network's over all positions. Others have several linear layers, or pool to a fixed grid.
+    If a network ends in global average pooling and one linear layer, its logits for a larger image are the average over
+    all positions of the fully convolutional network's logits. Other networks have several linear layers or pool to a
+    fixed grid.
 
     Raises:
-        ValueError: naming what is in the way.
+        ValueError: the network does not end in global average pooling and one linear layer.
     """
     problems: list[str] = []
     linear_layers: list[nn.Linear] = []
@@ -63,7 +64,7 @@ def demand_global_pooling(network: nn.Module, images: Images) -> None:
         if isinstance(module, nn.Linear):
             linear_layers.append(module)
         elif isinstance(module, nn.AdaptiveAvgPool2d) and isinstance(output, Tensor) and output[0, 0].numel() > 1:
-            problems.append(f"it pools to {output.shape[2]}×{output.shape[3]} positions")
+            problems.append(f"pools to {output.shape[2]}×{output.shape[3]} positions")
 
     channels, height, width = images.shape
     larger = width + width // 2
@@ -73,13 +74,13 @@ def demand_global_pooling(network: nn.Module, images: Images) -> None:
         try:
             network(torch.zeros(1, channels, height, larger, device=images.device))
         except RuntimeError as error:
-            problems.append(f"an image of {larger}×{height} pixels fails: {error}")
+            problems.append(f"fails for an image of {larger}×{height} pixels ({error})")
     if len(linear_layers) > 1:
-        problems.append(f"it ends in {len(linear_layers)} linear layers")
+        problems.append(f"ends in {len(linear_layers)} linear layers")
     if problems:
         raise ValueError(
-            "evaluate.views: 'multi_scale': needs a network that ends in global average pooling and one linear layer, "
-            f"and this one doesn't: {problems[0]}; allowed are 'single' and 'ten_crop'"
+            f"evaluate.views: 'multi_scale': the network {problems[0]}; multi_scale needs global average pooling "
+            "before one linear layer; use 'single' or 'ten_crop'"
         )
 
 
