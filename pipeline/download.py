@@ -1,4 +1,4 @@
-"""DVC stage `download`: bring the raw files of the data set in `params.yaml` to `data/raw`, verified."""
+"""Pipeline stage `download`: fetch and verify the raw files of the data set in `params.yaml`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from resgrid.terminal import run_command
 
 
 def download() -> None:
-    """Bring the raw files of the data set to data/raw, verified."""
+    """Fetch the raw files of the data set to data/raw and verify them."""
     fetch(load_params(DownloadParams).data)
 
 

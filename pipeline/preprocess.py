@@ -1,4 +1,4 @@
-"""DVC stage `preprocess`: from `data/raw` to split arrays, statistics and a sample sheet in `data/prepared`."""
+"""Pipeline stage `preprocess`: decode `data/raw` to split arrays, statistics and a sample sheet in `data/prepared`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from resgrid.terminal import run_command
 
 
 def preprocess() -> None:
-    """Decode the raw files, split them, and write arrays, statistics and a sample sheet to data/prepared."""
+    """Decode and split the raw images, and write arrays, statistics and a sample sheet to data/prepared."""
     config = load_params(PreprocessParams)
     prepare(config.data, config.split)
 

@@ -12,18 +12,24 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from resgrid.credentials import without_credentials
+
 # Files and pipes have no width: a table there is as wide as its text (rich would cut it to 80 columns).
 _UNLIMITED = 10_000
 
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # and bytes that are not UTF-8
 
 
 class _Console(Console):
-    """A console that prints control characters as their codes: a class name must not control the terminal."""
+    """A console that prints neither credentials in URLs nor control characters, which become their codes.
+
+    A class name must not control the terminal, nor a library's error show a password.
+    """
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Turn a text or a table's field into what is printed."""
-        return super().render_str(_CONTROL_CHARACTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", text), **options)
+        printable = _CONTROL_CHARACTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", without_credentials(text))
+        return super().render_str(printable, **options)
 
 
 # Messages go to standard error, which leaves standard output free for data. They are printed as written:

@@ -87,8 +87,8 @@ def test_every_mistake_is_listed_at_once(values: dict[str, Any]) -> None:
     values["augment"]["pat"] = values["augment"].pop("pad")
     values["grid"]["seed"] = [0, 0]
     assert problems(values) == [
-        "grid.seed[1]: 0 stands twice; each seed is listed once",
-        "augment.pad: is missing",
+        "grid.seed[1]: 0: is a duplicate; list each seed once",
+        "augment.pad: is missing; add it",
         "augment.flip: 'maybe': should be a valid boolean",
         "augment.pat: 1: unknown parameter; remove it",
         "optimizer.lr: -1: should be greater than 0",
@@ -98,54 +98,78 @@ def test_every_mistake_is_listed_at_once(values: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("section", "change", "line"),
     [
-        ("grid", {"network": []}, "grid.network: []: List should have at least 1 item after validation, not 0"),
+        ("grid", {"network": []}, "grid.network: []: list should have at least 1 item after validation, not 0"),
         (
             "grid",
             {"network": ["plain8", "plain8"]},
-            "grid.network[1]: 'plain8' stands twice; each network is listed once",
+            "grid.network[1]: 'plain8': is a duplicate; list each network once",
         ),
         (
             "train",
             {"max_steps": 421},
-            "train.val_every: 28: must divide max_steps, 421, so that the last step is validated",
+            "train.val_every: 28: leaves the last step without validation; use a divisor of max_steps, 421",
         ),
-        ("train", {"devices": 3}, "train.batch_size: 32: must divide evenly over 3 devices × 1 nodes"),
+        ("train", {"devices": 3}, "train.batch_size: 32: can't be divided evenly over 3 devices × 1 nodes"),
         ("train", {"threads": 0}, "train.threads: 0: should be greater than or equal to 1"),
         ("train", {"precision": "fp8"}, "train.precision: 'fp8': should be 'auto', '32' or 'bf16'"),
-        ("schedule", {"milestones": [315, 210]}, "schedule.milestones[1]: 210 comes after 315; milestones must grow"),
-        ("schedule", {"milestones": [210, 420]}, "schedule.milestones[1]: 420: must be below train.max_steps, 420"),
+        (
+            "schedule",
+            {"milestones": [315, 210]},
+            "schedule.milestones[1]: 210: is not above 315; list increasing steps",
+        ),
+        (
+            "schedule",
+            {"milestones": [210, 420]},
+            "schedule.milestones[1]: 420: is after the end; use steps below train.max_steps, 420",
+        ),
         (
             "schedule",
             {"warmup": {"from_depth": 8, "lr": 0.2, "until_train_error": 80, "window": 1}},
-            "schedule.warmup.lr: 0.2: must be below optimizer.lr, 0.1",
+            "schedule.warmup.lr: 0.2: is not a warm-up; use less than optimizer.lr, 0.1",
         ),
-        ("data", {"name": "svhn"}, "data.name: 'svhn': should be 'digits', 'mnist', 'fashion_mnist'"),
+        (
+            "data",
+            {"name": "svhn"},
+            "data.name: 'svhn': is not a known data set; use digits, mnist, ",
+        ),
         ("data", {"name": "cifar10"}, "split.test: 360: 'cifar10' has its own test split; set null"),
-        ("data", {"name": "imagefolder"}, "data.source: None: the data set 'imagefolder' needs a folder"),
-        ("data", {"storage": "files"}, "data.storage: 'files': only 'imagefolder' has files; allowed for 'digits' is"),
-        ("data", {"shorter_side": 256}, "data.shorter_side: 256: only storage 'files' scales so; allowed is null"),
-        ("data", {"corrupt": "skip"}, "data.corrupt: 'skip': only storage 'files' skips; allowed is 'error'"),
+        ("data", {"name": "imagefolder"}, "data.source: None: is needed by 'imagefolder'; set a folder"),
+        (
+            "data",
+            {"storage": "files"},
+            "data.storage: 'files': applies to 'imagefolder' only; set 'arrays' for 'digits'",
+        ),
+        ("data", {"shorter_side": 256}, "data.shorter_side: 256: applies to storage 'files' only; set null"),
+        ("data", {"corrupt": "skip"}, "data.corrupt: 'skip': applies to storage 'files' only; set 'error'"),
         (
             "augment",
             {"lighting": 0.1},
-            "augment.lighting: 0.1: is for data.storage 'files'; allowed with 'arrays' is 0",
+            "augment.lighting: 0.1: applies to data.storage 'files' only; set 0",
         ),
         ("train", {"workers": 2}, "train.workers: 2: has moved; set machine.workers instead"),
-        ("evaluate", {"views": "ten_crop"}, "evaluate.views: ten_crop: is for data.storage 'files'; allowed with"),
+        (
+            "evaluate",
+            {"views": "ten_crop"},
+            "evaluate.views: ten_crop: applies to data.storage 'files' only; set single",
+        ),
         (
             "evaluate",
             {"views": "multi_scale"},
-            "evaluate.scales: []: with views 'multi_scale', allowed is at least",
+            "evaluate.scales: []: doesn't fit views 'multi_scale'; set at least one",
         ),
-        ("evaluate", {"scales": [224]}, "evaluate.scales: [224]: with views 'single', allowed is []"),
-        ("augment", {"crop": {}}, "augment.crop.shorter_side, area: neither is given; allowed is one of them"),
-        ("augment", {"crop": {"area": [1.0, 0.5]}}, "augment.crop.area: [1.0, 0.5]: the lower bound comes first"),
+        ("evaluate", {"scales": [224]}, "evaluate.scales: [224]: doesn't fit views 'single'; set []"),
+        ("augment", {"crop": {}}, "augment.crop.shorter_side, area: neither is set; set one of them"),
+        (
+            "augment",
+            {"crop": {"area": [1.0, 0.5]}},
+            "augment.crop.area: [1.0, 0.5]: is not a range; write the lower bound first",
+        ),
         (
             "schedule",
             {"plateau": {"patience": 2, "min_change": 0.0}},
-            "schedule.milestones: [210, 315]: with a plateau rule, allowed is []",
+            "schedule.milestones: [210, 315]: doesn't fit a plateau rule; set []",
         ),
-        ("split", {"test": None}, "split.test: None: digits have no test split; set the number of images to take out"),
+        ("split", {"test": None}, "split.test: None: 'digits' has no test split; set the number of test images"),
         ("optimizer", {"lr": float("nan")}, "optimizer.lr: nan: should be a finite number"),
         ("optimizer", {"momentum": 1.0}, "optimizer.momentum: 1.0: should be less than 1"),
     ],
@@ -163,15 +187,19 @@ def test_each_mistake_names_place_value_and_what_is_allowed(
         (
             "data",
             {"image_size": None},
-            "data.image_size: None: storage 'files' needs the size of its crops, such as 224",
+            "data.image_size: None: is needed by storage 'files'; set the side of a crop, such as 224",
         ),
-        ("data", {"shorter_side": 23}, "data.shorter_side: 23: storage 'files' needs at least image_size, 24"),
-        ("augment", {"crop": None}, "augment.crop: None: data.storage 'files' needs shorter_side or area here"),
-        ("augment", {"pad": 1}, "augment.pad: 1: is for data.storage 'arrays'; allowed with 'files' is 0"),
+        (
+            "data",
+            {"shorter_side": 23},
+            "data.shorter_side: 23: is too small for storage 'files'; set at least image_size, 24",
+        ),
+        ("augment", {"crop": None}, "augment.crop: None: is needed by data.storage 'files'; set shorter_side or area"),
+        ("augment", {"pad": 1}, "augment.pad: 1: applies to data.storage 'arrays' only; set 0"),
         (
             "augment",
             {"crop": {"shorter_side": [20, 40]}},
-            "augment.crop.shorter_side[0]: 20: must be at least data.image_size, 24",
+            "augment.crop.shorter_side[0]: 20: is too small; use at least data.image_size, 24",
         ),
     ],
 )
@@ -192,7 +220,7 @@ def test_a_number_for_the_precision_is_understood(values: dict[str, Any]) -> Non
 
 
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file; run from the repository's root"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: does not exist; run from the repository's root"):
         load_config(tmp_path / "nowhere.yaml")
 
 
@@ -234,23 +262,23 @@ def test_a_stage_reads_the_sections_that_it_declares_and_no_others(tmp_path: Pat
     [
         (
             [{"name": "deep", "cells": ["resnet32-*", "resnet44-*"]}],
-            "report.ensembles[0].cells[1]: 'resnet44-*' matches no cell of the grid; "
-            "cells are <network>-<seed>, such as plain8-0",
+            "report.ensembles[0].cells[1]: 'resnet44-*': matches no cell of the grid; "
+            "use patterns of <network>-<seed>, such as plain8-0",
         ),
         (
             [{"name": "one", "cells": ["plain8-0"]}],
-            "report.ensembles[0].cells: ['plain8-0'] match one cell; an ensemble takes two or more",
+            "report.ensembles[0].cells: ['plain8-0']: match one cell; use patterns of two or more",
         ),
         (
             [{"name": "plain8", "cells": ["plain*"]}],
-            "report.ensembles[0].name: 'plain8' is taken, by a network or by an ensemble above",
+            "report.ensembles[0].name: 'plain8': is taken by a network or an ensemble above; use another name",
         ),
         (
             [{"name": "all", "cells": ["*"]}, {"name": "all", "cells": ["*"]}],
-            "report.ensembles[1].name: 'all' is taken, by a network or by an ensemble above",
+            "report.ensembles[1].name: 'all': is taken by a network or an ensemble above; use another name",
         ),
-        ([{"name": "all", "cells": []}], "report.ensembles[0].cells: []: List should have at least 1 item"),
-        ([{"cells": ["*"]}], "report.ensembles[0].name: is missing"),
+        ([{"name": "all", "cells": []}], "report.ensembles[0].cells: []: list should have at least 1 item"),
+        ([{"cells": ["*"]}], "report.ensembles[0].name: is missing; add it"),
     ],
 )
 def test_a_mistake_in_an_ensemble_is_named(values: dict[str, Any], ensembles: list[Any], line: str) -> None:

@@ -44,4 +44,4 @@ def test_digits_go_from_nothing_to_arrays() -> None:
 def test_a_mistake_is_one_plain_line() -> None:
     process = run("preprocess")
     assert process.returncode == 1
-    assert process.stderr == "error: data/raw/digits.csv is missing; run `dvc repro download`\n"
+    assert process.stderr == "error: data/raw/digits.csv: is missing; run `dvc repro download`\n"

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import struct
 import tarfile
+import zipfile
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from resgrid.config.data import DataConfig, DatasetName
+from resgrid.config.data import DataConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Sample:
         labels: int64 (N,) likewise.
     """
 
-    name: DatasetName
+    name: str
     files: dict[str, bytes]
     sha256: dict[str, str]
     images: dict[str, np.ndarray]
@@ -69,6 +70,14 @@ def tar(files: dict[str, bytes], mode: Literal["w:gz", "w"] = "w:gz") -> bytes:
             member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, BytesIO(data))
+    return content.getvalue()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
     return content.getvalue()
 
 
@@ -125,7 +134,7 @@ def mnist_sample() -> Sample:
 
 
 def _cifar_sample(
-    name: DatasetName,
+    name: str,
     archive: str,
     files: dict[str, object],
     train: tuple[np.ndarray, np.ndarray],

@@ -46,18 +46,18 @@ def proposals(values: dict[str, Any], space: Space, count: int, searcher: str = 
 @pytest.mark.parametrize(
     ("distribution", "wrong"),
     [
-        ([0.1, 1], "[0.1, 1]: must be {log: [low, high]}, {uniform: …}, {int: …} or {choice: [value, …]}"),
-        ({"lag": [1, 2]}, "{'lag': [1, 2]}: must be {log: [low, high]}"),
-        ({"log": [1, 2], "int": [1, 2]}, "{'log': [1, 2], 'int': [1, 2]}: must be {log: [low, high]}"),
-        ({"log": [0, 1]}, "log: [0, 1]: must be above 0"),
-        ({"log": [0.1]}, "log: [0.1]: must be two numbers [low, high], low below high"),
-        ({"uniform": [1, 0.5]}, "uniform: [1, 0.5]: must be two numbers [low, high], low below high"),
-        ({"uniform": ["a", "b"]}, "uniform: ['a', 'b']: must be two numbers"),
-        ({"uniform": [0, float("inf")]}, "uniform: [0, inf]: must be two numbers"),
-        ({"int": [1, 2.5]}, "int: [1, 2.5]: must be two whole numbers"),
-        ({"int": [False, True]}, "int: [False, True]: must be two whole numbers"),
-        ({"choice": []}, "choice: []: must be a list of values"),
-        ({"choice": [1, 2, 1]}, "choice: 1 stands twice"),
+        ([0.1, 1], "[0.1, 1]: is not a distribution; use {log: [low, high]}, {uniform: …}, {int: …} or {choice: […]}"),
+        ({"lag": [1, 2]}, "{'lag': [1, 2]}: is not a distribution"),
+        ({"log": [1, 2], "int": [1, 2]}, "{'log': [1, 2], 'int': [1, 2]}: is not a distribution"),
+        ({"log": [0, 1]}, "log: [0, 1]: has no logarithm; use numbers above 0"),
+        ({"log": [0.1]}, "log: [0.1]: is not a range; use two numbers [low, high], low below high"),
+        ({"uniform": [1, 0.5]}, "uniform: [1, 0.5]: is not a range; use two numbers [low, high], low below high"),
+        ({"uniform": ["a", "b"]}, "uniform: ['a', 'b']: is not a range; use two numbers"),
+        ({"uniform": [0, float("inf")]}, "uniform: [0, inf]: is not a range; use two numbers"),
+        ({"int": [1, 2.5]}, "int: [1, 2.5]: is not a range; use two whole numbers"),
+        ({"int": [False, True]}, "int: [False, True]: is not a range; use two whole numbers"),
+        ({"choice": []}, "choice: []: is not a list of values"),
+        ({"choice": [1, 2, 1]}, "choice: 1: is a duplicate"),
     ],
 )
 def test_a_wrong_distribution_is_named_with_its_place(values: dict[str, Any], distribution: Any, wrong: str) -> None:
@@ -117,7 +117,7 @@ def test_a_corner_that_the_parameters_rule_out_is_refused_with_its_reason(values
         space.check()
     assert str(error.value) == (
         "search.space allows optimizer.lr=0.02, schedule.warmup.lr=0.05, with which params.yaml is not valid:\n"
-        "  schedule.warmup.lr: 0.05: must be below optimizer.lr, 0.02"
+        "  schedule.warmup.lr: 0.05: is not a warm-up; use less than optimizer.lr, 0.02"
     )
     space_of(values, optimizer__lr={"log": [0.06, 1.0]}, schedule__warmup__lr={"log": [0.001, 0.05]}).check()
 

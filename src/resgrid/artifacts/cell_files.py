@@ -9,22 +9,22 @@ from resgrid.artifacts.files import RUNS, JsonRecord
 from resgrid.cells import Cell
 
 CURVE_COLUMNS = ("step", "epoch", "lr", "train/loss", "train/error", "val/loss", "val/error")
-
-
 GRADIENTS_COLUMNS = ("step", "index", "layer", "gradient_norm", "update_ratio")
 
 
 class TrainMetrics(JsonRecord):
-    """`runs/<cell>/metrics.json`: how the training ended. Errors in percent, losses in nats per image.
+    """`runs/<cell>/metrics.json`: the results of training. Errors in percent, losses in nats per image.
+
+    Losses are NaN if training diverged.
 
     Attributes:
-        parameters: trainable weights.
-        train_error: of the final weights on every training image once, without augmentation.
+        parameters: number of trainable weights.
+        train_error: of the final weights, on each training image once without augmentation.
         val_error: of the final weights.
-        selected_step: the validated step with the lowest validation error (the earliest of equals).
-        selected_val_error: the validation error there; `selected.safetensors` holds these weights.
-        precision: what was computed with: `32` or `bf16`.
-        fingerprint: of the cell: its parameters, code and data (SHA-256).
+        selected_step: validated step with the lowest validation error (the earliest of equals).
+        selected_val_error: validation error at this step; `selected.safetensors` contains its weights.
+        precision: `32` or `bf16`, as computed.
+        fingerprint: SHA-256 of the cell's parameters, code and data.
     """
 
     network: str
@@ -46,15 +46,15 @@ class TestMetrics(JsonRecord):
     """`runs/<cell>/evaluation.json`: the test results. Errors in percent, losses in nats per image.
 
     Attributes:
-        test_error: of the final weights: the number to quote.
-        test_top5_error: of the final weights: the right class is not among the five likeliest ones; None where there
-            are fewer than 100 classes.
+        test_error: of the final weights; the result to quote.
+        test_top5_error: of the final weights: percent of images whose class is not among the five most probable; None
+            with fewer than 100 classes.
         selected_test_error: of the weights with the lowest validation error.
         per_class_error: of the final weights, by class name.
         images: size of the test set.
     """
 
-    __test__ = False  # not a test class, whatever pytest makes of the name
+    __test__ = False  # pytest would collect the class by its name
 
     test_loss: float
     test_error: float
@@ -65,15 +65,15 @@ class TestMetrics(JsonRecord):
 
 
 class Complexity(JsonRecord):
-    """`runs/<cell>/complexity.json`: what the network costs, for one image of the data's size.
+    """`runs/<cell>/complexity.json`: the network's cost for one image of the data's size.
 
     Attributes:
-        depth: weighted layers on the longest path, as the paper counts them (projections not counted).
-        parameters: trainable weights.
-        multiply_adds: of convolutions and linear layers, as the paper counts them.
-        activation_bytes: outputs of all layers, in fp32, that a training step keeps for the backward pass.
-        receptive_field: of one output position of the last convolution, in pixels of the input; may exceed the image,
-            and None where it isn't known (behind attention).
+        depth: weighted layers on the longest path, counted as in the paper (without projections).
+        parameters: number of trainable weights.
+        multiply_adds: of convolutions and linear layers, counted as in the paper.
+        activation_bytes: fp32 outputs of all layers that a training step keeps for the backward pass.
+        receptive_field: pixels of the input per side, for one output position of the last convolution. It may exceed
+            the image; None if it is unknown (after attention).
     """
 
     depth: int
@@ -96,17 +96,17 @@ class CellPaths:
 
     @property
     def weights(self) -> Path:
-        """The final weights."""
+        """Final weights."""
         return self.root / "weights.safetensors"
 
     @property
     def selected(self) -> Path:
-        """The weights at the lowest validation error."""
+        """Weights with the lowest validation error."""
         return self.root / "selected.safetensors"
 
     @property
     def curve(self) -> Path:
-        """`CURVE_COLUMNS`, one row for each validation."""
+        """`CURVE_COLUMNS`: one row per validation."""
         return self.root / "curve.csv"
 
     @property
@@ -115,15 +115,15 @@ class CellPaths:
 
     @property
     def logits(self) -> Path:
-        """float32 (test images, classes), of the final weights, in the order of the test split.
+        """Logits of the final weights, float32 (test images, classes), in the order of the test split.
 
-        With several views of an image, the logarithms of its mean class probabilities.
+        With several views of an image, logarithms of its mean class probabilities.
         """
         return self.root / "logits.npy"
 
     @property
     def confusion(self) -> Path:
-        """`actual,predicted`: class names, one row for each test image."""
+        """`actual,predicted`: class names, one row per test image."""
         return self.root / "confusion.csv"
 
     @property
@@ -136,16 +136,16 @@ class CellPaths:
 
     @property
     def gradients(self) -> Path:
-        """`GRADIENTS_COLUMNS`: one row for each weighted layer at the first, the middle and the last step.
+        """`GRADIENTS_COLUMNS`: one row per weighted layer at the first, the middle and the last step.
 
-        Steps count from 1, as in `curve.csv`; `index` is the layer's, in the order of depth, from 1. `gradient_norm` is
-        the Euclidean norm of the loss's gradient by the layer's weight; `update_ratio` is the norm of the step's change
-        of the weight over the norm of the weight before it.
+        `step` counts from 1, as in `curve.csv`, and so does `index`, in the order of depth. `gradient_norm` is the
+        Euclidean norm of the loss's gradient with respect to the layer's weight; `update_ratio` is the norm of the
+        weight's change in this step divided by the weight's norm before the step.
         """
         return self.root / "gradients.csv"
 
     def analysis(self, name: str) -> Path:
-        """The table of an analysis; `resgrid.artifacts.analyses` lists the names and columns."""
+        """Return the path of an analysis's table; `resgrid.artifacts.analyses` lists the names and columns."""
         return self.root / f"{name}.csv"
 
     @property

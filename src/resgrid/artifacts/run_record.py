@@ -9,16 +9,16 @@ from resgrid.cells import Cell
 
 
 class StageRecord(JsonRecord):
-    """One execution of a stage for a cell: what is true of that occasion alone.
+    """One execution of a pipeline stage for a cell.
 
     Attributes:
         started: ISO 8601, UTC.
         seconds: wall time of the whole stage.
         images_per_second: of the training loop; None for evaluation.
-        resumed_from: steps at which checkpoints were taken up; empty for an uninterrupted run.
-        commit: of the repository, with `-dirty` if files differed from it; None outside a git repository.
-        hardware: processor or accelerator, in words.
-        devices: processes that computed, one for each device.
+        resumed_from: steps from which the run resumed; empty for an uninterrupted run.
+        commit: commit of the repository, with `-dirty` if files differed from it; None outside a git repository.
+        hardware: name of the processor or accelerator.
+        devices: number of computing processes, one per device.
         versions: of Python and the packages that compute.
     """
 
@@ -36,11 +36,11 @@ class StageRecord(JsonRecord):
 
 
 class RunRecord(JsonRecord):
-    """`<state>/records/<cell>-<fingerprint>.json`: the lineage of a cell's numbers, which DVC doesn't hash.
+    """`<state>/records/<cell>-<fingerprint>.json`: the origin of a cell's results, which DVC doesn't hash.
 
     Attributes:
-        run_id: of the MLflow run; None where tracking was off.
-        tracking_uri: where that run is.
+        run_id: ID of the MLflow run; None if tracking was off.
+        tracking_uri: MLflow's URI of the run's store.
     """
 
     cell: str
@@ -52,4 +52,5 @@ class RunRecord(JsonRecord):
 
 
 def record_path(cell: Cell, fingerprint: str) -> Path:
+    """Return the path of a cell's run record."""
     return state_folder() / "records" / f"{cell.name}-{fingerprint[:16]}.json"

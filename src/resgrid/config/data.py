@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from resgrid.config.reading import Section
-
-DatasetName = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "imagefolder"]
-
+from resgrid.credentials import has_credentials, without_credentials
+from resgrid.datasets import DATASETS, IMAGEFOLDER
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -18,54 +17,72 @@ class DataConfig(Section):
     """Which images, and where they come from.
 
     Attributes:
-        name: one of the known data sets, or `imagefolder` for `train/<class>/*`, `test|val/<class>/*`.
-        label: what the report calls the data; by default the data set's usual name.
-        source: a mirror's address, a local folder or (imagefolder) an archive; by default the published addresses.
-        sha256: checksums by file name: needed for an `imagefolder` archive that is downloaded; elsewhere they
-            override the published ones.
-        storage: `arrays` decodes every image once, to one size, for memory; `files` keeps an `imagefolder`'s files and
-            decodes them while training, which is for data too large for `arrays`.
-        image_size: height and width in pixels to which `imagefolder` images are resized, or of their crops with
-            `files`; others keep their own.
-        shorter_side: `files` only: length in pixels to which an image's shorter side is scaled before a central crop.
-        corrupt: what `preprocess` does about image files that can't be read: an `error` that lists them, or (`files`
-            only) `skip` them, counted and named in `card.json`.
+        name: a key of `DATASETS`, or `imagefolder` for `train/<class>/*` and `test|val/<class>/*`.
+        label: the data's name in the report; by default the data set's usual name.
+        source: a mirror's URL, a local folder or (imagefolder) an archive; by default the published URLs.
+        sha256: checksums by file name. A downloaded `imagefolder` archive needs one; elsewhere they override the
+            published checksums.
+        storage: `arrays` decodes every image once, to one size, into memory; `files` decodes the files of an
+            `imagefolder` during training, for data that don't fit into memory.
+        image_size: height and width in pixels to which `imagefolder` images are resized or, with storage `files`,
+            cropped. Published data sets keep their size.
+        shorter_side: storage `files` only: length in pixels to which the shorter side is scaled before a central crop.
+        follow_links: accept links in a local `imagefolder` that lead out of it.
+        corrupt: what `preprocess` does with unreadable image files: `error` lists them and fails, `skip` (storage
+            `files` only) omits them and names them in `card.json`.
     """
 
-    name: DatasetName
+    name: str
     label: str | None = None
     source: str | None = None
     sha256: dict[str, Sha256] = Field(default_factory=dict)
     storage: Literal["arrays", "files"] = "arrays"
     image_size: Annotated[int, Field(ge=8, le=1024)] | None = None
     shorter_side: Annotated[int, Field(ge=8, le=2048)] | None = None
+    follow_links: bool = False
     corrupt: Literal["error", "skip"] = "error"
 
-    @model_validator(mode="after")
-    def _imagefolder_needs_a_place(self) -> Self:
-        if self.name == "imagefolder" and self.source is None:
-            raise ValueError("source: None: the data set 'imagefolder' needs a folder, an archive or an address here")
-        if self.name != "imagefolder" and self.image_size is not None:
+    @field_validator("name")
+    @classmethod
+    def _name_is_known(cls, name: str) -> str:
+        if name not in (*DATASETS, IMAGEFOLDER):
+            raise ValueError(f": {name!r}: is not a known data set; use {', '.join(DATASETS)} or {IMAGEFOLDER}")
+        return name
+
+    @field_validator("source")
+    @classmethod
+    def _source_has_no_credentials(cls, source: str | None) -> str | None:
+        if source is not None and has_credentials(source):
             raise ValueError(
-                f"image_size: {self.image_size}: only 'imagefolder' resizes; {self.name!r} keeps its own size"
+                f": {without_credentials(source)!r}: contains credentials, which files and reports would show; remove "
+                "them, and set the environment variable RESGRID_DATA_SOURCE to the whole URL or use ~/.netrc"
             )
+        return source
+
+    @model_validator(mode="after")
+    def _imagefolder_options(self) -> Self:
+        if self.name == IMAGEFOLDER and self.source is None:
+            raise ValueError("source: None: is needed by 'imagefolder'; set a folder, an archive or a URL")
+        if self.name != IMAGEFOLDER and self.image_size is not None:
+            raise ValueError(f"image_size: {self.image_size}: {self.name!r} keeps its own size; set null")
         return self
 
     @model_validator(mode="after")
-    def _files_have_sizes(self) -> Self:
+    def _storage_options(self) -> Self:
         if self.storage == "arrays":
             if self.shorter_side is not None:
-                raise ValueError(f"shorter_side: {self.shorter_side}: only storage 'files' scales so; allowed is null")
+                raise ValueError(f"shorter_side: {self.shorter_side}: applies to storage 'files' only; set null")
             if self.corrupt != "error":
-                raise ValueError(f"corrupt: {self.corrupt!r}: only storage 'files' skips; allowed is 'error'")
+                raise ValueError(f"corrupt: {self.corrupt!r}: applies to storage 'files' only; set 'error'")
             return self
-        if self.name != "imagefolder":
-            raise ValueError(f"storage: 'files': only 'imagefolder' has files; allowed for {self.name!r} is 'arrays'")
+        if self.name != IMAGEFOLDER:
+            raise ValueError(f"storage: 'files': applies to 'imagefolder' only; set 'arrays' for {self.name!r}")
         if self.image_size is None:
-            raise ValueError("image_size: None: storage 'files' needs the size of its crops, such as 224")
+            raise ValueError("image_size: None: is needed by storage 'files'; set the side of a crop, such as 224")
         if self.shorter_side is None or self.shorter_side < self.image_size:
             raise ValueError(
-                f"shorter_side: {self.shorter_side}: storage 'files' needs at least image_size, {self.image_size}"
+                f"shorter_side: {self.shorter_side}: is too small for storage 'files'; "
+                f"set at least image_size, {self.image_size}"
             )
         return self
 
@@ -74,9 +91,9 @@ class SplitConfig(Section):
     """How the images are divided. Counts are images, stratified by class.
 
     Attributes:
-        val: images taken out of the training images for validation.
-        test: images taken out for the test, for data that come without a test split (digits); else None.
-        seed: of the division, the same for every cell of the grid.
+        val: validation images, taken from the training images.
+        test: test images, taken from the training images if the data set has no test split (digits); else None.
+        seed: seed of the division, shared by all cells of the grid.
     """
 
     val: Annotated[int, Field(ge=1)]
@@ -97,10 +114,11 @@ class PreprocessParams(Section):
     split: SplitConfig
 
     @model_validator(mode="after")
-    def _only_digits_need_a_test_split(self) -> Self:
+    def _test_split_comes_from_one_place(self) -> Self:
         test, name = self.split.test, self.data.name
-        if name == "digits" and test is None:
-            raise ValueError("split.test: None: digits have no test split; set the number of images to take out")
-        if name != "digits" and test is not None:
+        published = name == IMAGEFOLDER or DATASETS[name].has_test_split
+        if not published and test is None:
+            raise ValueError(f"split.test: None: {name!r} has no test split; set the number of test images")
+        if published and test is not None:
             raise ValueError(f"split.test: {test}: {name!r} has its own test split; set null")
         return self

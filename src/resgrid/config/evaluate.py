@@ -1,4 +1,4 @@
-"""The section `evaluate`, and all that the pipeline stage `evaluate` reads."""
+"""The section `evaluate`, and the sections that the pipeline stage `evaluate` reads."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class EvaluateConfig(Section):
     """Evaluation, which runs on one device.
 
     Attributes:
-        batch_size: images at once; no effect on what is measured beyond rounding.
-        threads: CPU threads, a part of the experiment as in training.
-        views: what of an image in a file the network sees: `single`, the central crop; `ten_crop`, four corners, the
-            center and their mirror images; `multi_scale`, the whole image and its mirror image at each of `scales`, for
-            networks that end in global average pooling. The class probabilities of several views are averaged.
-        scales: shorter sides, in pixels, for `multi_scale`.
-        response_images: training images, evenly spaced over the split, on which layer responses and the sizes of
-            residuals are measured; None or more than there are: all.
-        lesion_images: test images, evenly spaced over the split, on which the network is tested once for each block
-            with that block dropped; None or more than there are: all.
+        batch_size: images per batch; affects the results by rounding only.
+        threads: CPU threads, part of the experiment as in training.
+        views: views of each image in a file: `single`, the central crop; `ten_crop`, four corners, the center and
+            their mirror images; `multi_scale`, the whole image and its mirror image at each of `scales`, for networks
+            that end in global average pooling. The class probabilities of several views are averaged.
+        scales: shorter sides in pixels for `multi_scale`.
+        response_images: number of training images, evenly spaced over the split, on which layer responses and
+            residual sizes are measured; None (or more than there are) for all.
+        lesion_images: number of test images, evenly spaced over the split, on which the network is tested with each
+            block dropped in turn; None (or more than there are) for all.
     """
 
     batch_size: Annotated[int, Field(ge=1)]
@@ -37,12 +37,12 @@ class EvaluateConfig(Section):
     def _scales_go_with_views(self) -> Self:
         if (self.views == "multi_scale") != bool(self.scales):
             allowed = "at least one length" if self.views == "multi_scale" else "[]"
-            raise ValueError(f"scales: {self.scales}: with views {self.views!r}, allowed is {allowed}")
+            raise ValueError(f"scales: {self.scales}: doesn't fit views {self.views!r}; set {allowed}")
         return self
 
 
 class EvaluateParams(Section):
-    """The sections that the stage `evaluate` reads, and no others."""
+    """The sections that the pipeline stage `evaluate` reads."""
 
     augment: AugmentConfig
     evaluate: EvaluateConfig

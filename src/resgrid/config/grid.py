@@ -11,13 +11,15 @@ from resgrid.config.reading import Section
 from resgrid.names import parse_network
 
 NetworkName = str
+SEED_LIMIT = 2**32 - 1  # the largest seed of numpy and scikit-learn
+Seed = Annotated[int, Field(ge=0, le=SEED_LIMIT)]
 
 
 class GridConfig(Section):
-    """The cells of the study: every network with every seed."""
+    """The cells of the grid: every network with every seed."""
 
     network: Annotated[list[NetworkName], Field(min_length=1)]
-    seed: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seed: Annotated[list[Seed], Field(min_length=1)]
 
     @field_validator("network")
     @classmethod
@@ -29,7 +31,7 @@ class GridConfig(Section):
             except ValueError as error:
                 mistakes.append(f"[{index}]: {error}")
             if name in names[:index]:
-                mistakes.append(f"[{index}]: {name!r} stands twice; each network is listed once")
+                mistakes.append(f"[{index}]: {name!r}: is a duplicate; list each network once")
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return names
@@ -39,7 +41,7 @@ class GridConfig(Section):
     def _seeds_are_unique(cls, seeds: list[int]) -> list[int]:
         for index, seed in enumerate(seeds):
             if seed in seeds[:index]:
-                raise ValueError(f"[{index}]: {seed} stands twice; each seed is listed once")
+                raise ValueError(f"[{index}]: {seed}: is a duplicate; list each seed once")
         return seeds
 
     @property

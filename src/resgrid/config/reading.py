@@ -1,4 +1,4 @@
-"""Read `params.yaml` and check its sections; list every mistake with its place, value and what is allowed."""
+"""Read `params.yaml` and check its sections; list every mistake as `parameter: value: problem; fix`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 PARAMS_FILE = Path("params.yaml")
+_VALUES_LIMIT = 100_000  # a few aliases of aliases expand to billions of values
+_SHOWN = 200  # letters of a value in a message
 
 SECTIONS = (
     "preset",
@@ -67,10 +69,10 @@ def with_changes(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str
     changed = copy.deepcopy(values)
     for name, value in changes.items():
         *sections, last = name.split(".")
-        place = changed
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = value
+        section = changed
+        for key in sections:
+            section = section.setdefault(key, {})
+        section[last] = value
     return changed
 
 
@@ -78,26 +80,58 @@ def read_params(path: Path) -> dict[str, Any]:
     """Read the file's plain values as YAML 1.2, as DVC does.
 
     Raises:
-        ConfigError: the file is missing or is not a YAML mapping.
+        ConfigError: the file is missing, or is not a YAML mapping in UTF-8 of moderate size and depth.
     """
     try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+        _refuse_bombs(values)
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: no such file; run from the repository's root, or `make run PRESET=digits`"
+            f"{path}: does not exist; run from the repository's root, or `make run PRESET=digits`"
         ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply; write a mapping of sections") from None
     except YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+        raise ConfigError(f"{path}: is not valid YAML: {error}") from None
+    except ValueError as error:  # such as a date that doesn't exist
+        raise ConfigError(f"{path}: {error}; fix this value") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: contains {type(values).__name__}; write a mapping of sections")
     return values
+
+
+def _refuse_bombs(values: Any) -> None:
+    """Walk over all values with aliases expanded.
+
+    Raises:
+        ValueError: there are too many of them.
+        RecursionError: they are nested too deeply, or contain themselves.
+    """
+    count = 0
+
+    def visit(value: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > _VALUES_LIMIT:
+            raise ValueError(f"its aliases expand to more than {_VALUES_LIMIT:,} values")
+        if isinstance(value, dict):
+            for key, item in value.items():
+                visit(key)
+                visit(item)
+        elif isinstance(value, (list, tuple, set)):
+            for item in value:
+                visit(item)
+
+    visit(values)
 
 
 def check_sections(values: dict[str, Any], path: Path, sections: type[Sections]) -> Sections:
     """Turn plain values into sections; `path` is named in the messages.
 
     Raises:
-        ConfigError: one line for each mistake: place, value, what is allowed.
+        ConfigError: one line for each mistake: parameter, value, problem, fix.
     """
     try:
         return sections.model_validate(values)
@@ -110,30 +144,36 @@ def check_sections(values: dict[str, Any], path: Path, sections: type[Sections])
 
 
 def _mistakes(details: dict[str, Any]) -> list[str]:
-    """Turn one pydantic error into lines of `place: value: what is allowed`."""
+    """Turn one pydantic error into lines of `parameter: value: problem; fix`."""
     place = _place(details["loc"])
     if details["type"] == "value_error":
-        # From resgrid's own validators: each line of the message begins at the place or below.
-        separators = {True: "", False: "." if place else ""}
+        # From resgrid's own validators: each line of the message begins with the rest of the parameter's name.
+        separator = "." if place else ""
         lines = str(details["ctx"]["error"]).splitlines()
-        return [f"{place}{separators[line.startswith('[')]}{line}" for line in lines]
+        return [f"{place}{line}" if line.startswith(("[", ":")) else f"{place}{separator}{line}" for line in lines]
     if details["type"] == "missing":
-        return [f"{place}: is missing"]
+        return [f"{place}: is missing; add it"]
+    value = _shown(details["input"])
     if details["type"] == "extra_forbidden" and place in MOVED:
-        return [f"{place}: {details['input']!r}: has moved; set {MOVED[place]} instead"]
+        return [f"{place}: {value}: has moved; set {MOVED[place]} instead"]
     if details["type"] == "extra_forbidden":
-        return [f"{place}: {details['input']!r}: unknown parameter; remove it"]
+        return [f"{place}: {value}: unknown parameter; remove it"]
     message = details["msg"].removeprefix("Input ")
-    return [f"{place}: {details['input']!r}: {message}"]
+    return [f"{place}: {value}: {message[0].lower()}{message[1:]}"]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _place(location: tuple[str | int, ...]) -> str:
-    """Write `("grid", "network", 2)` as `grid.network[2]`."""
+    """Format `("grid", "network", 2)` as `grid.network[2]`."""
     place = ""
     for part in location:
         if isinstance(part, int):
             place += f"[{part}]"
+        # pydantic adds the branch of a union, such as "literal['auto']", which is not in the file.
         elif not (part.startswith(("literal[", "constrained-", "function-")) or part == "int"):
-            # pydantic adds the branch of a union, such as "literal['auto']", which users have not written.
             place += f".{part}" if place else part
     return place

@@ -1,4 +1,4 @@
-"""The section `report`, and all that the pipeline stage `report` reads."""
+"""The section `report`, and the sections that the pipeline stage `report` reads."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class EnsembleConfig(Section):
     """A named set of cells whose probabilities the report averages.
 
     Attributes:
-        name: what the report calls it; a network's name already stands for all its seeds.
-        cells: patterns of cell names, in which `*` is any text and `?` any sign: `resnet*-A-*`.
+        name: name in the report; a network's name is taken by the ensemble of its seeds.
+        cells: patterns of cell names, where `*` matches any text and `?` any character: `resnet*-A-*`.
     """
 
     name: Annotated[str, Field(min_length=1)]
     cells: Annotated[list[str], Field(min_length=1)]
 
     def among(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Those of the cells that a pattern matches, in their own order."""
+        """Return the cells that a pattern matches, in their own order."""
         return [cell for cell in cells if any(fnmatchcase(cell.name, pattern) for pattern in self.cells)]
 
 
 class ReportConfig(Section):
-    """What the report shows beyond the grid itself."""
+    """Options of the report."""
 
     ensembles: list[EnsembleConfig]
 
@@ -49,19 +49,21 @@ class ReportParams(TrainParams, EvaluateParams):
         mistakes: list[str] = []
         cells, taken = self.grid.cells, set(self.grid.network)
         for index, ensemble in enumerate(self.report.ensembles):
-            place = f"report.ensembles[{index}]"
+            parameter = f"report.ensembles[{index}]"
             if ensemble.name in taken:
-                mistakes.append(f"{place}.name: {ensemble.name!r} is taken, by a network or by an ensemble above")
+                mistakes.append(
+                    f"{parameter}.name: {ensemble.name!r}: is taken by a network or an ensemble above; use another name"
+                )
             taken.add(ensemble.name)
-            idle = [
-                f"{place}.cells[{number}]: {pattern!r} matches no cell of the grid; "
-                f"cells are <network>-<seed>, such as {cells[0].name}"
+            unmatched = [
+                f"{parameter}.cells[{number}]: {pattern!r}: matches no cell of the grid; "
+                f"use patterns of <network>-<seed>, such as {cells[0].name}"
                 for number, pattern in enumerate(ensemble.cells)
                 if not any(fnmatchcase(cell.name, pattern) for cell in cells)
             ]
-            mistakes += idle
-            if not idle and len(ensemble.among(cells)) < 2:
-                mistakes.append(f"{place}.cells: {ensemble.cells} match one cell; an ensemble takes two or more")
+            mistakes += unmatched
+            if not unmatched and len(ensemble.among(cells)) < 2:
+                mistakes.append(f"{parameter}.cells: {ensemble.cells}: match one cell; use patterns of two or more")
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self

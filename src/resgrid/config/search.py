@@ -1,4 +1,4 @@
-"""The section `search`: what a search tries."""
+"""The section `search`: the search for training parameters."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from resgrid.config.grid import NetworkName
+from resgrid.config.grid import NetworkName, Seed
 from resgrid.config.reading import Section
 from resgrid.names import parse_network
 
 
 class AshaConfig(Section):
-    """When a search gives a trial up: asynchronous successive halving (Li et al., MLSys 2020, algorithm 2).
+    """Early stopping of trials: asynchronous successive halving (Li et al., MLSys 2020, algorithm 2).
 
-    At `grace_steps`, and at each `reduction` times as many, a trial goes on only if its validation error is among the
-    best 1/`reduction` of those that came so far.
+    At `grace_steps`, and at each `reduction` times as many steps, a trial continues only if its validation error is
+    among the best 1/`reduction` of the trials that have reached this step.
     """
 
     grace_steps: Annotated[int, Field(ge=1)]
@@ -24,20 +24,20 @@ class AshaConfig(Section):
 
 
 class SearchConfig(Section):
-    """What `make search` tries: parameters of the training of one network with one seed; no part of the experiment.
+    """The search of `make search` for training parameters of one cell; not part of the experiment.
 
     Attributes:
-        network: of the grid.
-        seed: of the grid, and of the search itself.
-        trials: trainings, all together.
+        network: network of the grid.
+        seed: seed of the grid, and of the search itself.
+        trials: number of trials.
         searcher: `random`, or `optuna` for its tree-structured Parzen estimator.
-        space: by dotted parameter name one of `{log: [low, high]}`, `{uniform: [low, high]}`, `{int: [low, high]}`
-            (both ends included) and `{choice: [value, …]}`.
-        asha: None to have every trial train to its end.
+        space: for each dotted parameter name one of `{log: [low, high]}`, `{uniform: [low, high]}`,
+            `{int: [low, high]}` (both bounds included) and `{choice: [value, …]}`.
+        asha: None trains every trial to its end.
     """
 
     network: NetworkName
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     trials: Annotated[int, Field(ge=1)]
     searcher: Literal["random", "optuna"]
     space: Annotated[dict[str, Any], Field(min_length=1)]
@@ -61,15 +61,17 @@ class SearchConfig(Section):
 
 
 def _wrong_distribution(value: Any) -> str | None:
-    """What is wrong with a distribution of the section `search`."""
+    """Describe what is wrong with a distribution of the section `search`; None if nothing is."""
     if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in ("log", "uniform", "int", "choice"):
-        return f"{value}: must be {{log: [low, high]}}, {{uniform: …}}, {{int: …}} or {{choice: [value, …]}}"
+        return (
+            f"{value}: is not a distribution; use {{log: [low, high]}}, {{uniform: …}}, {{int: …}} or {{choice: […]}}"
+        )
     ((kind, values),) = value.items()
     if kind == "choice":
         if not isinstance(values, list) or not values:
-            return f"choice: {values}: must be a list of values"
+            return f"choice: {values}: is not a list of values; use [value, …]"
         repeated = [item for index, item in enumerate(values) if item in values[:index]]
-        return f"choice: {repeated[0]} stands twice" if repeated else None
+        return f"choice: {repeated[0]}: is a duplicate; list each value once" if repeated else None
     allowed = (int,) if kind == "int" else (int, float)
     if (
         not isinstance(values, list)
@@ -79,7 +81,8 @@ def _wrong_distribution(value: Any) -> str | None:
         )
         or values[0] >= values[1]
     ):
-        return f"{kind}: {values}: must be two {'whole ' if kind == 'int' else ''}numbers [low, high], low below high"
+        numbers = "whole numbers" if kind == "int" else "numbers"
+        return f"{kind}: {values}: is not a range; use two {numbers} [low, high], low below high"
     if kind == "log" and values[0] <= 0:
-        return f"log: {values}: must be above 0: it has no logarithm"
+        return f"log: {values}: has no logarithm; use numbers above 0"
     return None

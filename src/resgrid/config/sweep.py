@@ -1,4 +1,4 @@
-"""The section `sweep`: where and how a sweep runs the cells."""
+"""The section `sweep`: where and with which resources a sweep runs the cells."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from resgrid.config.reading import Section
 
 
 class ResourcesConfig(Section):
-    """What each cell of a sweep gets.
+    """Resources of each cell of a sweep.
 
     Attributes:
-        cpus: cores; at least the threads that its processes compute with.
-        gpus: a whole number, or a fraction of one GPU (0.25: four cells share it). Ray keeps the books of fractions,
-            but doesn't divide the memory.
+        cpus: cores; at least the threads of the cell's processes.
+        gpus: a whole number, or a fraction of one GPU (0.25: four cells share it). Ray counts fractions, but doesn't
+            divide the GPU's memory.
     """
 
     cpus: Annotated[int, Field(ge=1)]
@@ -24,17 +24,19 @@ class ResourcesConfig(Section):
     @model_validator(mode="after")
     def _whole_or_a_fraction_of_one(self) -> Self:
         if self.gpus > 1 and self.gpus != int(self.gpus):
-            raise ValueError(f"gpus: {self.gpus}: must be a whole number of GPUs or a fraction of one (0.5, 0.25, …)")
+            raise ValueError(
+                f"gpus: {self.gpus}: is not possible; use a whole number of GPUs or a fraction of one (0.5, 0.25, …)"
+            )
         return self
 
 
 class SweepConfig(Section):
-    """Where and how `make sweep` runs the cells; no part of the experiment.
+    """Where and with which resources `make sweep` runs the cells; not part of the experiment.
 
     Attributes:
-        address: `local` starts Ray on this machine for the sweep; `auto` joins the cluster that this machine is part
-            of; `host:port` joins that one.
-        max_failures: times that a cell which failed or was killed is tried again, from its last checkpoint.
+        address: `local` starts Ray on this machine for the sweep; `auto` joins the cluster of this machine;
+            `host:port` joins the cluster at this address.
+        max_failures: number of times that a failed or killed cell is run again, from its last checkpoint.
     """
 
     address: Annotated[str, Field(pattern=r"^(local|auto|[^\s:/]+:[0-9]+)$")]

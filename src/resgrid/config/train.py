@@ -1,4 +1,4 @@
-"""The sections `optimizer`, `schedule` and `train`, and all that the pipeline stage `train` reads."""
+"""The sections `optimizer`, `schedule` and `train`, and the sections that the pipeline stage `train` reads."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class OptimizerConfig(Section):
 
 
 class WarmupConfig(Section):
-    """The low rate at which very deep networks start (paper, section 4.2: depth 110).
+    """The low learning rate with which very deep networks start (paper, section 4.2: depth 110).
 
     Attributes:
-        from_depth: networks of this depth and deeper warm up, others don't.
-        lr: the rate until the warm-up ends.
+        from_depth: smallest depth of networks that warm up.
+        lr: learning rate during the warm-up.
         until_train_error: percent; the warm-up ends when the training error over the last `window` steps is below it.
-        window: steps over which the training error is averaged, and between two looks at it.
+        window: steps over which the training error is averaged, and between two checks.
     """
 
     from_depth: Annotated[int, Field(ge=8)]
@@ -37,12 +37,12 @@ class WarmupConfig(Section):
 
 
 class PlateauConfig(Section):
-    """When the rate falls without milestones: "when the error plateaus" (paper, section 3.4).
+    """Drops of the learning rate "when the error plateaus" (paper, section 3.4), in place of milestones.
 
     Attributes:
-        patience: validations in a row without a new lowest validation error after which the rate falls; then the count
-            begins anew.
-        min_change: percentage points by which an error must be below the lowest one before to count as new.
+        patience: consecutive validations without a new lowest validation error after which the learning rate drops;
+            then counting restarts.
+        min_change: percentage points by which an error must be below the previous lowest error to count as lower.
     """
 
     patience: Annotated[int, Field(ge=1)]
@@ -53,9 +53,9 @@ class ScheduleConfig(Section):
     """The learning rate by step.
 
     Attributes:
-        milestones: steps at which the rate is multiplied by `gamma`.
-        plateau: multiply by `gamma` when the validation error no longer falls, in place of milestones; None for no.
-        warmup: None for none.
+        milestones: steps at which the learning rate is multiplied by `gamma`.
+        plateau: multiply by `gamma` when the validation error plateaus, in place of milestones; None uses milestones.
+        warmup: low learning rate at the start; None for none.
     """
 
     milestones: list[Annotated[int, Field(ge=1)]]
@@ -66,7 +66,7 @@ class ScheduleConfig(Section):
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
         if self.plateau is not None and self.milestones:
-            raise ValueError(f"milestones: {self.milestones}: with a plateau rule, allowed is []")
+            raise ValueError(f"milestones: {self.milestones}: doesn't fit a plateau rule; set []")
         return self
 
     @field_validator("milestones")
@@ -75,7 +75,7 @@ class ScheduleConfig(Section):
         for index in range(1, len(milestones)):
             if milestones[index] <= milestones[index - 1]:
                 raise ValueError(
-                    f"[{index}]: {milestones[index]} comes after {milestones[index - 1]}; milestones must grow"
+                    f"[{index}]: {milestones[index]}: is not above {milestones[index - 1]}; list increasing steps"
                 )
         return milestones
 
@@ -84,14 +84,14 @@ class TrainConfig(Section):
     """The training loop.
 
     Attributes:
-        max_steps: optimizer steps; the unit of the schedule, as in the paper.
-        batch_size: images in one step, over all devices together.
-        val_every: steps between two validations; each gives a row of `curve.csv`.
-        precision: `32`, `bf16`, or `auto` (bf16 where the hardware computes it in silicon, else 32).
-        devices: `auto` for every GPU of the machine or else one CPU process; or a number of processes.
+        max_steps: optimizer steps; the schedule counts in steps, as in the paper.
+        batch_size: images per step, over all devices together.
+        val_every: steps between validations; each writes a row of `curve.csv`.
+        precision: `32`, `bf16`, or `auto` (bf16 where the hardware supports it natively, else 32).
+        devices: `auto` for all GPUs of the machine or else one CPU process; or a number of processes.
         num_nodes: machines of a multi-node run, started by torchrun or Slurm.
-        threads: CPU threads of each process. They change the order of sums, so they are part of the experiment.
-        sync_batchnorm: batch norm over the global batch instead of each device's part.
+        threads: CPU threads per process. They change the order of sums, so they are part of the experiment.
+        sync_batchnorm: batch normalization over the global batch instead of each device's part.
         deterministic: use deterministic algorithms only.
         compile: run the network through `torch.compile`.
     """
@@ -110,26 +110,26 @@ class TrainConfig(Section):
     @field_validator("precision", mode="before")
     @classmethod
     def _without_quotes(cls, value: object) -> object:
-        """`dvc exp run -S train.precision=32` writes a number."""
+        """Accept the number that `dvc exp run -S train.precision=32` writes."""
         return str(value) if value == 32 else value
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
         if self.max_steps % self.val_every:
             raise ValueError(
-                f"val_every: {self.val_every}: must divide max_steps, {self.max_steps}, "
-                "so that the last step is validated"
+                f"val_every: {self.val_every}: leaves the last step without validation; "
+                f"use a divisor of max_steps, {self.max_steps}"
             )
         if self.devices != "auto" and self.batch_size % (self.devices * self.num_nodes):
             raise ValueError(
-                f"batch_size: {self.batch_size}: must divide evenly over "
-                f"{self.devices} devices × {self.num_nodes} nodes"
+                f"batch_size: {self.batch_size}: can't be divided evenly over {self.devices} devices × "
+                f"{self.num_nodes} nodes; use a multiple of their product"
             )
         return self
 
 
 class TrainParams(Section):
-    """The sections that the stage `train` reads, and no others: the same as its parameters in dvc.yaml."""
+    """The sections that the pipeline stage `train` reads: its parameters in dvc.yaml."""
 
     augment: AugmentConfig
     optimizer: OptimizerConfig
@@ -142,11 +142,14 @@ class TrainParams(Section):
         for index, milestone in enumerate(self.schedule.milestones):
             if milestone >= self.train.max_steps:
                 mistakes.append(
-                    f"schedule.milestones[{index}]: {milestone}: must be below train.max_steps, {self.train.max_steps}"
+                    f"schedule.milestones[{index}]: {milestone}: is after the end; use steps below train.max_steps, "
+                    f"{self.train.max_steps}"
                 )
         warmup = self.schedule.warmup
         if warmup is not None and warmup.lr >= self.optimizer.lr:
-            mistakes.append(f"schedule.warmup.lr: {warmup.lr}: must be below optimizer.lr, {self.optimizer.lr}")
+            mistakes.append(
+                f"schedule.warmup.lr: {warmup.lr}: is not a warm-up; use less than optimizer.lr, {self.optimizer.lr}"
+            )
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self

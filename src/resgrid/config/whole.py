@@ -1,4 +1,4 @@
-"""All of `params.yaml`, for commands; no pipeline stage imports this module."""
+"""The whole `params.yaml`, for commands; no pipeline stage imports this module."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from resgrid.config.sweep import SweepConfig
 
 
 class Config(ReportParams, PreprocessParams):
-    """All of `params.yaml`."""
+    """The whole `params.yaml`."""
 
     machine: MachineConfig
     sweep: SweepConfig
     search: SearchConfig
 
     @model_validator(mode="after")
-    def _the_images_are_used_as_they_are_kept(self) -> Self:
+    def _options_fit_the_storage(self) -> Self:
         augment, data = self.augment, self.data
         mistakes: list[str] = []
         if data.storage == "arrays":
             unused = {
-                "augment.crop": (augment.crop, None),
+                "augment.crop": (augment.crop and augment.crop.model_dump(), None),
                 "augment.lighting": (augment.lighting, 0),
                 "evaluate.views": (self.evaluate.views, "single"),
             }
             mistakes += [
-                f"{place}: {value}: is for data.storage 'files'; allowed with 'arrays' is {allowed}"
-                for place, (value, allowed) in unused.items()
+                f"{parameter}: {value}: applies to data.storage 'files' only; set {allowed}"
+                for parameter, (value, allowed) in unused.items()
                 if value != allowed
             ]
         elif augment.pad:
-            mistakes.append(f"augment.pad: {augment.pad}: is for data.storage 'arrays'; allowed with 'files' is 0")
+            mistakes.append(f"augment.pad: {augment.pad}: applies to data.storage 'arrays' only; set 0")
         elif augment.crop is None:
-            mistakes.append("augment.crop: None: data.storage 'files' needs shorter_side or area here")
+            mistakes.append("augment.crop: None: is needed by data.storage 'files'; set shorter_side or area")
         elif augment.crop.shorter_side is not None and augment.crop.shorter_side[0] < (data.image_size or 0):
             mistakes.append(
-                f"augment.crop.shorter_side[0]: {augment.crop.shorter_side[0]}: must be at least data.image_size, "
-                f"{data.image_size}"
+                f"augment.crop.shorter_side[0]: {augment.crop.shorter_side[0]}: is too small; "
+                f"use at least data.image_size, {data.image_size}"
             )
         if mistakes:
             raise ValueError("\n".join(mistakes))
@@ -56,14 +56,14 @@ def load_config(path: Path = PARAMS_FILE, changes: Mapping[str, Any] | None = No
     """Read and check `params.yaml`.
 
     Args:
-        changes: values to use instead of the file's, by their dotted names, such as `{"optimizer.lr": 0.1}`.
+        changes: values that replace the file's, by dotted name, such as `{"optimizer.lr": 0.1}`.
 
     Raises:
-        ConfigError: the file is missing, is no YAML, or holds values that are not allowed; all of them are listed.
+        ConfigError: the file is missing or not YAML, or contains mistakes, which are all listed.
     """
     return check_params(with_changes(read_params(path), changes or {}), path)
 
 
 def check_params(values: dict[str, Any], path: Path) -> Config:
-    """Turn plain values into a `Config`; see `check_sections`."""
+    """Check plain values and return them as a `Config`; see `check_sections`."""
     return check_sections(values, path, Config)

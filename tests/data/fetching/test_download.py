@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from resgrid.data.fetching.download import SourceError, downloaded
+from resgrid.data.fetching.content import SourceError
+from resgrid.data.fetching.download import downloaded
 from tests.data.conftest import Mirror
 
 CONTENT = random.Random(0).randbytes(3_000_000)
+LIMIT = 1 << 30
 
 
 def received(mirror: Mirror) -> bytes:
-    with downloaded(f"{mirror.address}/file.bin") as path:
+    with downloaded(f"{mirror.address}/file.bin", LIMIT) as path:
         return path.read_bytes()
 
 
@@ -58,7 +60,10 @@ def test_an_overloaded_server_is_asked_again(mirror: Mirror) -> None:
 
 def test_a_dead_server_is_given_up_and_what_came_is_kept(mirror: Mirror) -> None:
     mirror.faults = ["drop", *["500"] * 9]
-    with pytest.raises(SourceError, match=r"/file.bin can't be had: .* 500 .*after 5 attempts.*what has come is kept"):
+    with pytest.raises(
+        SourceError,
+        match=r"/file.bin: can't be downloaded: .* 500 .*\(5 attempts\); retry later: the partial file is kept",
+    ):
         received(mirror)
     assert parts()[0].stat().st_size == 1_500_000
     mirror.faults = []
@@ -76,8 +81,8 @@ def test_a_missing_file_is_not_asked_for_again(mirror: Mirror) -> None:
 def test_nobody_listening_is_given_up() -> None:
     # The discard port, on which nothing listens.
     with (
-        pytest.raises(SourceError, match=r"http://127.0.0.1:9/file.bin can't be had"),
-        downloaded("http://127.0.0.1:9/file.bin"),
+        pytest.raises(SourceError, match=r"http://127.0.0.1:9/file.bin: can't be downloaded"),
+        downloaded("http://127.0.0.1:9/file.bin", LIMIT),
     ):
         pass
 
@@ -92,10 +97,10 @@ def test_a_part_that_is_longer_than_the_file_is_dropped(mirror: Mirror) -> None:
 
 
 def test_a_wrong_download_is_deleted_and_others_are_kept(mirror: Mirror) -> None:
-    with pytest.raises(SourceError, match="wrong"), downloaded(f"{mirror.address}/file.bin"):
+    with pytest.raises(SourceError, match="wrong"), downloaded(f"{mirror.address}/file.bin", LIMIT):
         raise SourceError("wrong")
     assert not parts()
-    with pytest.raises(OSError, match="full"), downloaded(f"{mirror.address}/file.bin"):
+    with pytest.raises(OSError, match="full"), downloaded(f"{mirror.address}/file.bin", LIMIT):
         raise OSError("full")
     assert len(parts()) == 1
     assert received(mirror) == CONTENT

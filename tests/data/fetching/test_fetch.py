@@ -8,15 +8,16 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from resgrid.config.data import DataConfig
-from resgrid.data.fetching import fetch as fetch_module
-from resgrid.data.fetching.download import SourceError
+from resgrid.data.fetching.content import SourceError
 from resgrid.data.fetching.fetch import fetch
-from resgrid.data.fetching.published import PUBLISHED
+from resgrid.data.fetching.raw_files import raw_files
+from resgrid.datasets import DATASETS, Dataset
 from support.data_formats import (
     Sample,
     cifar10_sample,
@@ -27,6 +28,7 @@ from support.data_formats import (
     put,
     sha256,
     tar,
+    zipped,
 )
 from tests.data.conftest import Mirror
 
@@ -40,7 +42,7 @@ def unpacked(sample: Sample) -> dict[str, bytes]:
 def test_digits_come_with_scikit_learn_whatever_mirror_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESGRID_DATA_SOURCE", "no-such-folder")
     fetch(DataConfig(name="digits"))
-    assert sha256((RAW / "digits.csv").read_bytes()) == PUBLISHED["digits"].files[0].sha256
+    assert sha256((RAW / "digits.csv").read_bytes()) == DATASETS["digits"].files[0].sha256
     assert contents(RAW).keys() == {"digits.csv"}
 
 
@@ -68,14 +70,14 @@ def test_the_environment_names_a_mirror_and_the_parameter_comes_first(monkeypatc
     monkeypatch.setenv("RESGRID_DATA_SOURCE", str(put(Path("mirror"), sample.files)))
     fetch(sample.config())
     assert contents(RAW) == unpacked(sample)
-    with pytest.raises(SourceError, match="elsewhere does not exist"):
+    with pytest.raises(SourceError, match="elsewhere: does not exist"):
         fetch(sample.config("elsewhere"), into=Path("other"))
 
 
 def test_an_installed_package_comes_before_the_web(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = mnist_sample()
     folder = put(Path("package"), sample.files)
-    monkeypatch.setitem(PUBLISHED, "mnist", published(sample, folders=(folder,), addresses=("http://127.0.0.1:9/",)))
+    monkeypatch.setitem(DATASETS, "mnist", published(sample, folders=(folder,), addresses=("http://127.0.0.1:9/",)))
     fetch(DataConfig(name="mnist"))
     assert contents(RAW) == unpacked(sample)
 
@@ -86,11 +88,11 @@ def test_the_next_published_address_is_tried(
     sample = cifar10_sample()
     mirror.files = sample.files
     addresses = (f"{mirror.address}/gone", mirror.address)
-    monkeypatch.setitem(PUBLISHED, "cifar10", published(sample, addresses=addresses))
+    monkeypatch.setitem(DATASETS, "cifar10", published(sample, addresses=addresses))
     fetch(DataConfig(name="cifar10"))
     assert contents(RAW) == sample.files
     said = capsys.readouterr().err
-    assert "404 Not Found; the next place is tried" in said
+    assert "404 Not Found; fix the URL; trying the next location" in said
     assert f"cifar-10-python.tar.gz: taken from {mirror.address}/cifar-10-python.tar.gz" in said
 
 
@@ -98,9 +100,9 @@ def test_a_given_source_is_never_left_for_another_place(monkeypatch: pytest.Monk
     sample = cifar10_sample()
     mirror.files = sample.files
     folder = put(Path("package"), sample.files)
-    monkeypatch.setitem(PUBLISHED, "cifar10", published(sample, (folder,), (mirror.address,)))
+    monkeypatch.setitem(DATASETS, "cifar10", published(sample, (folder,), (mirror.address,)))
     Path("empty").mkdir()
-    with pytest.raises(SourceError, match=r"empty holds no file cifar-10-python.tar.gz"):
+    with pytest.raises(SourceError, match=r"empty: contains no file cifar-10-python.tar.gz"):
         fetch(DataConfig(name="cifar10", source="empty"))
     monkeypatch.setenv("RESGRID_DATA_SOURCE", f"{mirror.address}/gone")
     with pytest.raises(SourceError, match=r"/gone/cifar-10-python.tar.gz: the server answered 404"):
@@ -109,16 +111,15 @@ def test_a_given_source_is_never_left_for_another_place(monkeypatch: pytest.Monk
 
 def test_when_no_address_gives_it_all_are_named(monkeypatch: pytest.MonkeyPatch, mirror: Mirror) -> None:
     addresses = (f"{mirror.address}/a", f"{mirror.address}/b")
-    monkeypatch.setitem(PUBLISHED, "cifar10", published(cifar10_sample(), addresses=addresses))
+    monkeypatch.setitem(DATASETS, "cifar10", published(cifar10_sample(), addresses=addresses))
     with pytest.raises(SourceError, match=r"(?s)/a/cifar.*404.*/b/cifar.*404.*RESGRID_DATA_SOURCE"):
         fetch(DataConfig(name="cifar10"))
 
 
-def published(sample: Sample, folders: tuple[Path, ...] = (), addresses: tuple[str, ...] = ()) -> object:
+def published(sample: Sample, folders: tuple[Path, ...] = (), addresses: tuple[str, ...] = ()) -> Dataset:
     """The sample as if it were what is published under its name."""
-    original = PUBLISHED[sample.name]
-    files = fetch_module.raw_files(sample.config())
-    return type(original)(original.label, original.note, files, addresses, folders, original.classes)
+    folder = str(folders[0]) if folders else None
+    return replace(DATASETS[sample.name], files=raw_files(sample.config()), urls=addresses, system_folder=folder)
 
 
 def test_the_very_file_can_be_the_source(mirror: Mirror) -> None:
@@ -137,7 +138,7 @@ def test_a_checksum_may_be_of_the_packed_file() -> None:
     fetch(DataConfig(name="mnist", source=str(folder), sha256=given))
     assert contents(RAW) == unpacked(sample)
     (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"other"))
-    with pytest.raises(SourceError, match=r"t10k-labels-idx1-ubyte.gz has the wrong checksum"):
+    with pytest.raises(SourceError, match=r"t10k-labels-idx1-ubyte.gz: has the wrong checksum"):
         fetch(DataConfig(name="mnist", source=str(folder), sha256=given), into=Path("other"))
 
 
@@ -158,8 +159,8 @@ def test_what_was_there_before_goes() -> None:
     ("damage", "message"),
     [
         (lambda content: content[: len(content) // 2], "truncated or damaged"),
-        (lambda _: gzip.compress(b"another file"), "wrong checksum: SHA-256 [0-9a-f]{64}, expected [0-9a-f]{64}"),
-        (lambda _: b"<html>Please log in</html>", "wrong checksum"),
+        (lambda _: gzip.compress(b"another file"), "wrong checksum, SHA-256 [0-9a-f]{64} .expected [0-9a-f]{64}."),
+        (lambda _: b"<html>Please log in</html>", "is an HTML page, such as a login"),
         (lambda content: content[:200] + bytes(100) + content[300:], "truncated or damaged"),
         (lambda _: b"", "wrong checksum"),
     ],
@@ -188,19 +189,21 @@ def test_an_old_folder_survives_a_failure() -> None:
 
 
 def test_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_module, "_UNPACKED_LIMIT", 1000)
+    monkeypatch.setattr("resgrid.data.fetching.content._DECOMPRESSED_LIMIT", 1000)
     sample = mnist_sample()
-    with pytest.raises(SourceError, match=r"train-images-idx3-ubyte.gz unpacks to more than 1000 bytes"):
+    with pytest.raises(
+        SourceError, match=r"train-images-idx3-ubyte.gz: is not the right file: .* more than 1,000 bytes"
+    ):
         fetch(sample.config(put(Path("mirror"), sample.files)))
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("nowhere", "nowhere does not exist; train-images-idx3-ubyte.gz is looked for there"),
-        ("some-file", "some-file is a file, not a folder"),
-        ("empty", "empty holds no file train-images-idx3-ubyte.gz or train-images-idx3-ubyte"),
-        ("ftp://127.0.0.1/", "allowed are http:// and https:// addresses"),
+        ("nowhere", "nowhere: does not exist; set a folder that contains train-images-idx3-ubyte.gz"),
+        ("some-file", "some-file: is not a folder"),
+        ("empty", "empty: contains no file train-images-idx3-ubyte.gz or train-images-idx3-ubyte"),
+        ("ftp://127.0.0.1/", "has another scheme than http or https"),
     ],
 )
 def test_a_source_without_the_file_is_an_error(source: str, message: str) -> None:
@@ -214,7 +217,7 @@ def test_a_source_without_the_file_is_an_error(source: str, message: str) -> Non
 def test_a_checksum_for_an_unknown_file_is_an_error() -> None:
     given = {"cifar-10.tar.gz": "0" * 64}
     with pytest.raises(
-        ValueError, match=r"data.sha256: 'cifar-10.tar.gz': no such .*; allowed are cifar-10-python.tar.gz"
+        ValueError, match=r"data.sha256: 'cifar-10.tar.gz': is not a file of cifar10; use cifar-10-python.tar.gz"
     ):
         fetch(DataConfig(name="cifar10", sha256=given))
 
@@ -222,11 +225,12 @@ def test_a_checksum_for_an_unknown_file_is_an_error() -> None:
 # Image folders
 
 
-@pytest.mark.parametrize("extension", [".tar.gz", ".tgz", ".zip", ".tar"])
+@pytest.mark.parametrize("extension", [".tar.gz", ".tgz", ".zip", ".tar", ".TAR.GZ"])
 def test_an_image_archive_is_kept_as_it_is(extension: str) -> None:
-    put(Path(), {f"mine{extension}": b"content"})
+    content = zipped(image_files()) if extension == ".zip" else tar(image_files())
+    put(Path(), {f"mine{extension}": content})
     fetch(DataConfig(name="imagefolder", source=f"mine{extension}"))
-    assert contents(RAW) == {f"images{extension}": b"content"}
+    assert contents(RAW) == {f"images{extension.lower()}": content}
 
 
 def test_an_image_folder_is_packed_in_the_same_bytes_wherever_it_lies() -> None:
@@ -236,8 +240,8 @@ def test_an_image_folder_is_packed_in_the_same_bytes_wherever_it_lies() -> None:
     put(Path("two"), {"README": b"not an image"})
     os.utime(Path("two/train/cat/0.png"), (0, 0))
     Path("two/train/cat/0.png").chmod(0o600)
-    Path("two/train/dog").rename("elsewhere")
-    Path("two/train/dog").symlink_to(Path("elsewhere").absolute())
+    Path("two/train/dog").rename("two/elsewhere")
+    Path("two/train/dog").symlink_to("../elsewhere")
     for name in ("one", "two"):
         fetch(DataConfig(name="imagefolder", source=name), into=Path(f"raw-{name}"))
     assert contents(Path("raw-one")) == contents(Path("raw-two"))
@@ -248,10 +252,10 @@ def test_an_image_folder_is_packed_in_the_same_bytes_wherever_it_lies() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("nowhere.zip", "'nowhere.zip' does not exist"),
-        ("notes.txt", r"neither a folder nor an archive; an archive's name ends in .tar.gz, .tgz, .tar, .zip"),
-        ("empty", "empty holds no folder train"),
-        ("http://127.0.0.1/images.rar", "is no archive"),
+        ("nowhere.zip", "'nowhere.zip': does not exist"),
+        ("notes.txt", r"is neither a folder nor an archive; use a file that ends in .tar.gz, .tgz, .tar, .zip"),
+        ("empty", "empty: contains no folder 'train' .found: nothing"),
+        ("http://127.0.0.1/images.rar", "is not an archive"),
     ],
 )
 def test_a_source_of_images_that_is_none_is_an_error(source: str, message: str) -> None:
@@ -276,7 +280,7 @@ def test_a_downloaded_image_archive_needs_a_checksum_and_is_not_downloaded_twice
     content = tar(image_files())
     mirror.files = {"mine.tar.gz": content}
     source = f"{mirror.address}/mine.tar.gz"
-    with pytest.raises(ValueError, match=f"needs a checksum(?s:.*)sha256: {{mine.tar.gz: {sha256(content)}}}"):
+    with pytest.raises(ValueError, match=f"has no checksum(?s:.*)sha256: {{mine.tar.gz: {sha256(content)}}}"):
         fetch(DataConfig(name="imagefolder", source=source))
     assert not RAW.exists()
     fetch(DataConfig(name="imagefolder", source=source, sha256={"mine.tar.gz": sha256(content)}))
@@ -305,7 +309,7 @@ def test_two_processes_at_once_fetch_once(mirror: Mirror) -> None:
     said = sorted(process.communicate(timeout=60)[1].splitlines()[-1] for process in processes)
     assert [process.returncode for process in processes] == [0, 0]
     assert said[0].startswith("cifar-10-python.tar.gz: taken from")
-    assert said[1].endswith("complete already, and the checksums hold")
+    assert said[1].endswith("complete already, and the checksums match")
     assert contents(RAW) == sample.files
 
 
@@ -318,7 +322,7 @@ def test_two_processes_for_two_folders_take_turns_with_the_download(mirror: Mirr
     said = [process.communicate(timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert [contents(folder) for folder in folders] == [sample.files] * 2
-    assert sorted(text.count("trying again") for text in said) == [0, 2]
+    assert sorted(text.count("retrying") for text in said) == [0, 2]
 
 
 def error_after(restriction: str, config: DataConfig) -> str:
@@ -344,7 +348,7 @@ def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
     Path("data").chmod(0o555)
     tmp_path.chmod(0o755)
     said = error_after("if os.geteuid() == 0: os.setuid(65534)", config)  # root may write everywhere
-    assert said == "[Errno 13] Permission denied: the folder around it must be writable: 'data/raw'"
+    assert said == "[Errno 13] Permission denied; make the folder around it writable: 'data/raw'"
 
 
 def test_a_full_disk_is_named_and_nothing_is_left() -> None:

@@ -14,8 +14,10 @@ from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.artifacts.files import sha256_of_file
 from resgrid.config.data import DataConfig, SplitConfig
 from resgrid.data.fetching.fetch import fetch
-from resgrid.data.preparing import prepare as prepare_module
-from resgrid.data.preparing.prepare import Statistics, divide, draw_samples, prepare
+from resgrid.data.preparing.division import divide
+from resgrid.data.preparing.prepare import prepare
+from resgrid.data.preparing.samples import draw_samples
+from resgrid.data.preparing.statistics import Statistics
 from resgrid.data.reading.store import Split, open_split, read_mean_image
 from support.data_formats import (
     Sample,
@@ -31,6 +33,7 @@ from support.data_formats import (
 
 PATHS = PreparedPaths()
 DIGITS = DataConfig(name="digits")
+TEN = list("0123456789")
 
 
 def prepared(config: DataConfig, split: SplitConfig) -> DatasetCard:
@@ -53,7 +56,7 @@ def labels_of(train: int, test: int | None, classes: int = 10) -> dict[str, np.n
 @pytest.mark.parametrize(("test", "split"), [(50, SplitConfig(val=40)), (None, SplitConfig(val=40, test=50))])
 def test_splits_are_disjoint_complete_and_stratified(test: int | None, split: SplitConfig) -> None:
     labels = labels_of(300, test)
-    parts = divide(labels, split)
+    parts = divide(labels, split, TEN)
     for source, wanted in labels.items():
         rows = np.concatenate([part.rows for part in parts.values() if part.source == source])
         np.testing.assert_array_equal(np.sort(rows), np.arange(len(wanted)))
@@ -66,15 +69,15 @@ def test_splits_are_disjoint_complete_and_stratified(test: int | None, split: Sp
 
 def test_the_split_depends_on_its_seed_alone() -> None:
     labels = labels_of(300, None)
-    first, again = (divide(labels, SplitConfig(val=40, test=50, seed=1)) for _ in range(2))
-    other = divide(labels, SplitConfig(val=40, test=50, seed=2))
+    first, again = (divide(labels, SplitConfig(val=40, test=50, seed=1), TEN) for _ in range(2))
+    other = divide(labels, SplitConfig(val=40, test=50, seed=2), TEN)
     for name in first:
         np.testing.assert_array_equal(first[name].rows, again[name].rows)
         assert not np.array_equal(first[name].rows, other[name].rows)
 
 
 def test_the_published_test_split_is_left_alone() -> None:
-    parts = divide(labels_of(300, 50), SplitConfig(val=40))
+    parts = divide(labels_of(300, 50), SplitConfig(val=40), TEN)
     assert parts["test"].source == "test"
     np.testing.assert_array_equal(parts["test"].rows, np.arange(50))
 
@@ -82,17 +85,21 @@ def test_the_published_test_split_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("train", "split", "message"),
     [
-        (300, SplitConfig(val=301), r"split.val: 301: 300 training images of 10 classes .*; allowed is 10 to 290"),
-        (300, SplitConfig(val=291), r"split.val: 291: .* allowed is 10 to 290"),
-        (300, SplitConfig(val=9), r"split.val: 9: .* allowed is 10 to 290"),
-        (15, SplitConfig(val=10), r"split.val: 10: a class has fewer than 2 training images"),
-        (300, SplitConfig(val=10, test=295), r"split.test: 295: .* allowed is 10 to 290"),
-        (300, SplitConfig(val=100, test=200), r"split.val: 100: 100 training images .* allowed is 10 to 90"),
+        (
+            300,
+            SplitConfig(val=301),
+            r"split.val: 301: doesn't fit 300 training images of 10 classes; set a number from 10 to 290",
+        ),
+        (300, SplitConfig(val=291), r"split.val: 291: .* from 10 to 290"),
+        (300, SplitConfig(val=9), r"split.val: 9: .* from 10 to 290"),
+        (15, SplitConfig(val=10), r"split.val: 10: can't be taken from fewer than 2 images of the class 5, 6, 7, 8, 9"),
+        (300, SplitConfig(val=10, test=295), r"split.test: 295: .* from 10 to 290"),
+        (300, SplitConfig(val=100, test=200), r"split.val: 100: doesn't fit 100 training images .* from 10 to 90"),
     ],
 )
 def test_a_split_that_does_not_fit_is_named(train: int, split: SplitConfig, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        divide(labels_of(train, None if split.test else 50), split)
+        divide(labels_of(train, None if split.test else 50), split, TEN)
 
 
 # Statistics
@@ -219,7 +226,7 @@ def test_what_was_there_survives_a_failure_and_nothing_half_written_is_left() ->
     files = image_files() | {"train/dog/5.png": encoded(np.zeros((9, 9, 3), np.uint8))}
     config = DataConfig(name="imagefolder", source=str(put(Path("folder"), files)))
     put(PATHS.root, {"card.json": b"old"})
-    with pytest.raises(ValueError, match=r"train/dog/5.png has 9×9 pixels"):
+    with pytest.raises(ValueError, match=r"train/dog/5.png': has 9×9 pixels"):
         prepared(config, SplitConfig(val=2))
     assert contents(PATHS.root) == {"card.json": b"old"}
     assert {path.name for path in Path("data").iterdir()} == {"raw", "prepared", ".raw.lock", ".prepared.lock"}
@@ -256,6 +263,6 @@ except OSError as error:
 def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared(published(mnist_sample()), SplitConfig(val=20))
     first = contents(PATHS.root)
-    monkeypatch.setattr("resgrid.data.preparing.decode._BLOCK", 7)
-    prepare_module.prepare(published(mnist_sample()), SplitConfig(val=20))
+    monkeypatch.setattr("resgrid.data.preparing.decoded.BLOCK", 7)
+    prepare(published(mnist_sample()), SplitConfig(val=20))
     assert contents(PATHS.root) == first

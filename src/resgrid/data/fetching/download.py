@@ -1,4 +1,4 @@
-"""Downloads over HTTP that survive broken connections: kept while unfinished, resumed, retried."""
+"""Downloads over HTTP that survive broken connections: unfinished files are kept, resumed and retried."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import BinaryIO
 
 import requests
 from filelock import FileLock
@@ -15,38 +16,41 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from urllib3.exceptions import HTTPError
 
 from resgrid.artifacts.files import path_in_errors, sha256_of_text, state_folder
-from resgrid.data.fetching.published import source_name
+from resgrid.credentials import without_credentials
+from resgrid.data.fetching.content import SourceError
+from resgrid.data.fetching.raw_files import source_name
 from resgrid.terminal import console
 
 _CHUNK = 1 << 20  # bytes
-_TIMEOUT = (10, 60)  # seconds: to connect, and between two pieces
-_ATTEMPTS = 5  # in a row without a byte
-_BACK_OFF = 1.0  # seconds before the second attempt; doubles with each further one
+_TIMEOUT = (10, 60)  # seconds: to connect, and between two chunks
+_ATTEMPTS = 5  # in a row without a new byte
+_ATTEMPTS_IN_ALL = 100  # also with new bytes: a server without ranges could send one byte more each time
+_BACK_OFF = 1.0  # seconds before the second attempt; doubles with each further attempt
 
 
-class SourceError(ValueError):
-    """A place doesn't give the right file; the message names the file, the place and what to do."""
-
-
-class _PassingError(Exception):
-    """A failure that may pass: a broken connection or an overloaded server."""
+class _TransientError(Exception):
+    """A failure that a retry may resolve: a broken connection, an overloaded server."""
 
 
 @contextmanager
-def downloaded(address: str) -> Iterator[Path]:
-    """Download a file, and give it for as long as the block lasts.
+def downloaded(url: str, limit: int) -> Iterator[Path]:
+    """Download a file and provide it until the block ends.
 
-    It is deleted when the block ends, and when the block finds with a `SourceError` that it is the wrong file; other
-    errors leave it, and the next attempt goes on from there. Processes that want the same address wait for each other.
+    The file is deleted when the block ends, and when the block finds with a `SourceError` that it is the wrong file;
+    other errors keep it, and the next call resumes. Processes that want the same URL wait for each other.
+
+    Args:
+        limit: bytes that are downloaded at most.
 
     Raises:
-        SourceError: the server doesn't have the file, or can't be reached in several attempts.
+        SourceError: the server doesn't have the file, sends too much, or can't be reached in several attempts.
         OSError: the file can't be written.
     """
-    part = state_folder() / "downloads" / f"{sha256_of_text(address)[:16]}-{source_name(address)}.part"
+    shown = without_credentials(url)
+    part = state_folder() / "downloads" / f"{sha256_of_text(shown)[:16]}-{source_name(url)[-100:]}.part"
     part.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(part.with_suffix(".lock")):
-        _download(address, part)
+        _download(url, shown, part, limit)
         try:
             yield part
         except SourceError:
@@ -55,61 +59,88 @@ def downloaded(address: str) -> Iterator[Path]:
         part.unlink()
 
 
-def _download(address: str, part: Path) -> None:
-    """Go on with `part` until it is complete."""
+def _download(url: str, shown: str, part: Path, limit: int) -> None:
+    """Continue `part` until it is complete."""
     failures = 0
-    while True:
+    use_range = True
+    for attempt in range(1, _ATTEMPTS_IN_ALL + 1):
         before = _size(part)
         try:
-            _append(address, part)
+            _append(url, shown, part, limit, use_range)
             return
-        except (_PassingError, requests.ConnectionError, requests.Timeout, HTTPError) as error:
+        except (_TransientError, requests.ConnectionError, requests.Timeout, HTTPError) as error:
+            use_range = not isinstance(error, _RangeError)
             failures = 1 if _size(part) > before else failures + 1
-            if failures == _ATTEMPTS:
+            problem = without_credentials(str(error))
+            if failures == _ATTEMPTS or attempt == _ATTEMPTS_IN_ALL:
                 raise SourceError(
-                    f"{address} can't be had: {error} (after {_ATTEMPTS} attempts). Try later: what has come is kept"
-                ) from error
+                    f"{shown}: can't be downloaded: {problem} ({attempt} attempts); "
+                    "retry later: the partial file is kept"
+                ) from None
             seconds = _BACK_OFF * 2 ** (failures - 1)
-            console.print(
-                f"{address}: {error}; trying again in {seconds:g} s", style="yellow", markup=False, soft_wrap=True
-            )
+            console.print(f"{shown}: {problem}; retrying in {seconds:g} s", style="yellow")
             time.sleep(seconds)
+        except requests.RequestException as error:
+            raise SourceError(f"{shown}: can't be downloaded: {without_credentials(str(error))}; fix the URL") from None
 
 
-def _append(address: str, part: Path) -> None:
+class _RangeError(_TransientError):
+    """The server doesn't continue where the partial file ends; the next attempt asks for the whole file."""
+
+
+def _append(url: str, shown: str, part: Path, limit: int, use_range: bool) -> None:
     have = _size(part)
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have and use_range else {})
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
         status = response.status_code
         span = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if status == HTTPStatus.OK:  # also of a server that knows no ranges, and sends everything again
-            _receive(response, part, 0)
+        total = int(span[2]) if span and span[2] != "*" else None
+        if status == HTTPStatus.OK:  # also from a server without ranges, which sends everything again
+            _receive(response, shown, part, 0, _content_length(response), limit)
         elif status == HTTPStatus.PARTIAL_CONTENT and span and span[1] == str(have):
-            _receive(response, part, have)
-        elif status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and span and span[2] == str(have):
+            _receive(response, shown, part, have, total, limit)
+        elif status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and total == have:
             return  # complete already
         elif status in (HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
-            part.unlink(missing_ok=True)
-            raise _PassingError("the download can't be taken up where it ended, and begins anew")
+            raise _RangeError("the server doesn't continue the partial file")
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise _PassingError(f"the server answered {status} {response.reason}")
+            raise _TransientError(f"the server answered {status} {response.reason}")
         else:
-            raise SourceError(f"{address}: the server answered {status} {response.reason}")
+            raise SourceError(f"{shown}: the server answered {status} {response.reason}; fix the URL")
 
 
-def _receive(response: requests.Response, part: Path, have: int) -> None:
-    length = response.headers.get("Content-Length")
-    total = None if length is None else have + int(length)
-    with (
-        _download_bar() as progress,
-        path_in_errors(part),
-        part.open("ab" if have else "wb") as out,
-    ):
-        task = progress.add_task(part.name.partition("-")[2].removesuffix(".part"), total=total, completed=have)
-        # Undecoded: requests would unpack a .gz that a server declares as Content-Encoding.
+def _content_length(response: requests.Response) -> int | None:
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _receive(response: requests.Response, shown: str, part: Path, start: int, total: int | None, limit: int) -> None:
+    """Write a response to `part` from `start` on. Bytes that are there already are compared, not lost."""
+    if total is not None and total > limit:
+        raise SourceError(f"{shown}: has {total:,} bytes, but at most {limit:,} are allowed; fix the URL")
+    with _download_bar() as progress, path_in_errors(part), part.open("r+b" if part.exists() else "w+b") as out:
+        task = progress.add_task(part.name.partition("-")[2].removesuffix(".part"), total=total, completed=start)
+        out.seek(start)
+        # Undecoded: requests would decompress a .gz that a server declares as Content-Encoding.
         for chunk in response.raw.stream(_CHUNK, decode_content=False):
-            out.write(chunk)
+            _put(out, chunk)
             progress.advance(task, len(chunk))
+            if out.tell() > limit:
+                raise SourceError(f"{shown}: sends more than the {limit:,} bytes that are allowed; fix the URL")
+        end = out.tell()
+        if total is not None and end < total:
+            raise _TransientError(f"the server ended after {end:,} of {total:,} bytes")
+        out.truncate()
+
+
+def _put(out: BinaryIO, chunk: bytes) -> None:
+    """Write a chunk; what follows is dropped if the file held something else at this place."""
+    start = out.tell()
+    known = out.read(len(chunk))
+    out.seek(start)
+    if not chunk.startswith(known):
+        out.truncate()
+    out.write(chunk)
 
 
 def _download_bar() -> Progress:

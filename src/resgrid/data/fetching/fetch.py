@@ -1,60 +1,51 @@
-"""Bring the raw files of a data set to `data/raw`: find or download them, verify them, and land them whole."""
+"""Fetch the raw files of a data set to `data/raw`: find or download them, verify them, and write all or none."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import os
-import shutil
-import tarfile
-import zlib
-from collections.abc import Iterator
+import re
+from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
 
-from resgrid.artifacts.files import RAW, path_in_errors, sha256_of_file
+from resgrid.artifacts.atomic_folder import atomic_folder, folder_lock
+from resgrid.artifacts.files import RAW, sha256_of_file
 from resgrid.config.data import DataConfig
-from resgrid.data.fetching.atomic_folder import atomic_folder, folder_lock
-from resgrid.data.fetching.download import SourceError, downloaded
-from resgrid.data.fetching.index import IndexedFile, files_of_splits, index_folder, unpacked, write_index
-from resgrid.data.fetching.published import ARCHIVE_EXTENSIONS, ARCHIVES_END, PUBLISHED, RawFile, is_address, raw_files
-from resgrid.data.reading.image_location import keep_link, keep_unpacked
+from resgrid.credentials import without_credentials
+from resgrid.data.fetching.content import SourceError, write_content
+from resgrid.data.fetching.download import downloaded
+from resgrid.data.fetching.image_source import fetch_images
+from resgrid.data.fetching.raw_files import SOURCE_VARIABLE, is_url, raw_files, with_credentials
+from resgrid.datasets import DATASETS, IMAGEFOLDER, Dataset, RawFile
 from resgrid.terminal import console
 
-SOURCE_VARIABLE = "RESGRID_DATA_SOURCE"
-
-_CHUNK = 1 << 20
-_UNPACKED_LIMIT = 1 << 30  # bytes; the largest idx file has 47 million
-_GZIP_MAGIC = b"\x1f\x8b"
+_DOWNLOAD_LIMIT = 1 << 30  # bytes; CIFAR's archives have 170 million
 
 
 def fetch(config: DataConfig, into: Path = RAW) -> None:
-    """Fill `into` with the verified raw files of a data set, whatever the place they come from.
+    """Fill `into` with the verified raw files of a data set, wherever they come from.
 
-    MNIST and Fashion-MNIST are kept as unpacked idx files, digits as `digits.csv`, CIFAR as the published archive,
+    MNIST and Fashion-MNIST are kept as decompressed idx files, digits as `digits.csv`, CIFAR as the published archive,
     image folders as `images.tar`, `images.tar.gz`, `images.tgz` or `images.zip`, or with storage `files` as an index
-    alone (see index.py), whose making reads every file anew. Places, in this order: `data.source`;
-    the environment variable RESGRID_DATA_SOURCE (an address or a folder); folders of installed packages; the
-    published addresses. The first two are never left for another place. Unfinished downloads are kept under
-    `state_folder()/downloads` and taken up again.
+    only (see index.py), for which every file is read again. Locations, in this order: `data.source`; the environment
+    variable RESGRID_DATA_SOURCE (a URL or a folder); folders of installed packages; the published URLs. If one of the
+    first two is set, no other location is tried. Unfinished downloads are kept under `state_folder()/downloads`
+    and resumed.
 
     Raises:
-        SourceError: no place gives the right file: it is missing there, damaged, or has another checksum.
+        SourceError: no location gives the right file: it is missing there, damaged, or has another checksum.
         ValueError: `data.source` or `data.sha256` can't be used.
         OSError: the folder is read-only, or the disk is full. Nothing is left in `into` then.
     """
     files = raw_files(config)
     with folder_lock(into):
         if config.storage == "arrays" and _is_complete(files, into):
-            console.print(f"{into}: complete already, and the checksums hold", markup=False)
+            console.print(f"{into}: complete already, and the checksums match")
             return
         with atomic_folder(into) as partial:
-            if config.storage == "files":
-                _index_images(str(config.source), files, partial)
-            elif config.name == "imagefolder":
-                _take_images(str(config.source), files[0], partial)
+            if config.name == IMAGEFOLDER:
+                fetch_images(config, files, partial)
             else:
-                _take_published(config, files, partial)
+                _fetch_published(config, files, partial)
 
 
 def _is_complete(files: tuple[RawFile, ...], into: Path) -> bool:
@@ -65,209 +56,89 @@ def _is_complete(files: tuple[RawFile, ...], into: Path) -> bool:
     )
 
 
-def _take_published(config: DataConfig, files: tuple[RawFile, ...], into: Path) -> None:
+def _fetch_published(config: DataConfig, files: tuple[RawFile, ...], into: Path) -> None:
+    locations = _locations(config)
     for file in files:
         refusals: list[str] = []
-        places = _places(config)
-        for place in places:
+        for location in locations:
             try:
-                _take(file, place, into / file.name)
+                _fetch_file(file, location, into / file.name)
                 break
             except SourceError as error:
                 refusals.append(str(error))
-                if place != places[-1]:
-                    console.print(f"{error}; the next place is tried", style="yellow", markup=False, soft_wrap=True)
+                if location != locations[-1]:
+                    console.print(f"{error}; trying the next location", style="yellow")
         else:
-            raise SourceError("\n".join([*refusals, _what_to_do(file)]))
+            raise SourceError(
+                "\n".join(
+                    [
+                        *refusals,
+                        f"{file.name}: was not found; set data.source in params.yaml or the environment variable "
+                        f"{SOURCE_VARIABLE} to a folder or a mirror that has {file.published_name}",
+                    ]
+                )
+            )
 
 
-def _places(config: DataConfig) -> list[str]:
-    published = PUBLISHED[config.name]
-    # What comes with an installed package needs no mirror.
-    mirror = os.environ.get(SOURCE_VARIABLE) if published.addresses else None
-    given = config.source or mirror
-    if given:
-        return [given]
-    folders = [str(folder) for folder in published.folders if folder.is_dir()]
-    return [*folders, *published.addresses]
+def _locations(config: DataConfig) -> list[str]:
+    dataset = DATASETS[config.name]
+    if config.source:
+        return [with_credentials(config.source)]
+    # The files of an installed Python package need no mirror.
+    if dataset.urls and (mirror := os.environ.get(SOURCE_VARIABLE)):
+        return [mirror]
+    return [*_installed_folders(dataset), *dataset.urls]
 
 
-def _what_to_do(file: RawFile) -> str:
-    return (
-        f"{file.name} could not be had. Name a folder or a mirror that holds {file.packed} as data.source in "
-        f"params.yaml or in the environment variable {SOURCE_VARIABLE}"
+def _installed_folders(dataset: Dataset) -> list[str]:
+    folders = [] if dataset.package_folder is None else [_package_folder(dataset.package_folder)]
+    if dataset.system_folder is not None:
+        folders.append(Path(dataset.system_folder))
+    return [str(folder) for folder in folders if folder.is_dir()]
+
+
+def _package_folder(folder: str) -> Path:
+    package, _, below = folder.partition("/")
+    spec = find_spec(package)  # without importing the package, which may take seconds
+    if spec is None or spec.origin is None:
+        raise ValueError(f"{package}: is not installed, but contains the data set; run `make setup`")
+    return Path(spec.origin).parent / below
+
+
+def _fetch_file(file: RawFile, location: str, target: Path) -> None:
+    if is_url(location):
+        head, question, query = location.partition("?")
+        url = head if head.endswith(f"/{file.published_name}") else f"{head.rstrip('/')}/{file.published_name}"
+        with downloaded(url + question + query, _DOWNLOAD_LIMIT) as found:
+            write_content(found, file, target, without_credentials(url + question + query))
+    else:
+        found = _find(file, Path(location).expanduser())
+        write_content(found, file, target, str(found))
+
+
+def _find(file: RawFile, location: Path) -> Path:
+    """Find a file in a local folder, or at the location itself. Its checksum decides whether it is the right one.
+
+    Unpackers write other names, such as `train-images.idx3-ubyte`: signs other than letters and numbers don't count.
+    """
+    # If the published file's checksum is given, the decompressed file can't be verified.
+    names = [file.published_name] if file.published_sha256 else list(dict.fromkeys([file.published_name, file.name]))
+    plain = [_plain(name) for name in names]
+    if location.is_file() and _plain(location.name) in plain:
+        return location
+    if not location.is_dir():
+        problem = "is not a folder" if location.exists() else "does not exist"
+        raise SourceError(f"{location}: {problem}; set a folder that contains {file.published_name}")
+    found = {_plain(path.name): path for path in sorted(location.iterdir(), reverse=True) if path.is_file()}
+    for name, key in zip(names, plain, strict=True):
+        if (location / name).is_file():
+            return location / name
+        if key in found:
+            return found[key]
+    raise SourceError(
+        f"{location}: contains no file {' or '.join(names)}; add it (an archive as it was published, not unpacked)"
     )
 
 
-def _take(file: RawFile, place: str, target: Path) -> None:
-    if is_address(place):
-        address = place if place.endswith(f"/{file.packed}") else f"{place.rstrip('/')}/{file.packed}"
-        with downloaded(address) as found:
-            _land(found, file, target, address)
-    else:
-        found = _find(file, Path(place).expanduser())
-        _land(found, file, target, str(found))
-
-
-def _find(file: RawFile, place: Path) -> Path:
-    """The file in a local place: a folder, or the very file."""
-    if place.is_file() and place.name in (file.packed, file.name):
-        return place
-    if not place.is_dir():
-        kind = "is a file, not a folder" if place.exists() else "does not exist"
-        raise SourceError(f"{place} {kind}; {file.packed} is looked for there")
-    # Where the packed file's checksum is given, the unpacked one can't be verified.
-    names = [file.packed] if file.packed_sha256 is not None else dict.fromkeys([file.packed, file.name])
-    for name in names:
-        if (place / name).is_file():
-            return place / name
-    raise SourceError(f"{place} holds no file {' or '.join(names)}")
-
-
-def _land(found: Path, file: RawFile, target: Path, place: str) -> None:
-    """Verify a file and write its (unpacked) content to `target`."""
-    if file.packed_sha256 is not None:
-        _check(place, file.packed_sha256, sha256_of_file(found))
-    digest = hashlib.sha256()
-    with _opened(found, file) as content, path_in_errors(target), target.open("wb") as out:
-        for chunk in _unpacked(content, place) if file.is_packed else _chunks(content):
-            digest.update(chunk)
-            out.write(chunk)
-    if file.sha256 is not None:
-        _check(f"{place}, unpacked," if file.is_packed else place, file.sha256, digest.hexdigest())
-    console.print(f"{file.name}: taken from {place}", markup=False, soft_wrap=True)
-
-
-def _opened(found: Path, file: RawFile) -> BinaryIO | gzip.GzipFile:
-    if file.is_packed:
-        # By content, not by name: a folder may hold either, and some servers unpack .gz files on the way.
-        with found.open("rb") as content:
-            is_gzip = content.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-        if is_gzip:
-            return gzip.open(found)
-    return found.open("rb")
-
-
-def _chunks(content: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
-    while chunk := content.read(_CHUNK):
-        yield chunk
-
-
-def _unpacked(content: BinaryIO | gzip.GzipFile, place: str) -> Iterator[bytes]:
-    size = 0
-    try:
-        for chunk in _chunks(content):
-            size += len(chunk)
-            if size > _UNPACKED_LIMIT:
-                raise SourceError(f"{place} unpacks to more than {_UNPACKED_LIMIT} bytes, so it is not the right file")
-            yield chunk
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise SourceError(f"{place} is truncated or damaged ({error}); fetch it anew") from error
-
-
-def _check(what: str, expected: str, got: str) -> None:
-    if got != expected:
-        raise SourceError(
-            f"{what} has the wrong checksum: SHA-256 {got}, expected {expected}. It is damaged or another file; "
-            "fetch it anew, or, if this is the file that you want, give its checksum as data.sha256 in params.yaml"
-        )
-
-
-def _take_images(source: str, file: RawFile, into: Path) -> None:
-    if is_address(source):
-        _take_downloaded_images(source, file, into)
-        return
-    place = _local(source)
-    if place.is_dir():
-        _pack(place, file, into / file.name)
-    elif place.name.endswith(ARCHIVE_EXTENSIONS):
-        _land(place, file, into / file.name, str(place))
-    else:
-        raise SourceError(f"data.source: {source!r} is neither a folder nor an archive; {ARCHIVES_END}")
-
-
-def _take_downloaded_images(address: str, file: RawFile, into: Path) -> None:
-    with downloaded(address) as found:
-        _demand_checksum(address, file, found)
-        _land(found, file, into / file.name, address)
-
-
-def _demand_checksum(address: str, file: RawFile, found: Path) -> None:
-    if file.sha256 is None:
-        # Not a SourceError: the download is kept, for the checksum may well be right.
-        raise ValueError(
-            f"{address}: an archive that is downloaded needs a checksum. What came has the SHA-256 "
-            f"{sha256_of_file(found)}. Compare it with what the publisher says; if it is the same, write into "
-            f"params.yaml, under data:\n  sha256: {{{file.packed}: {sha256_of_file(found)}}}\n"
-            "The download is kept and needn't be repeated"
-        )
-
-
-def _index_images(source: str, files: tuple[RawFile, ...], into: Path) -> None:
-    """Write the index of image files that stay where they are, or are unpacked to the state folder."""
-    *archives, index = files
-    if archives and is_address(source):
-        with downloaded(source) as found:
-            _demand_checksum(source, archives[0], found)
-            _index_archive(found, archives[0], index, into, source)
-    elif archives:
-        _index_archive(_local(source), archives[0], index, into, source)
-    else:
-        folder = _image_folder(_local(source))
-        keep_link(_write_index(index_folder(folder), index, into, str(folder)), folder)
-
-
-def _index_archive(archive: Path, file: RawFile, index: RawFile, into: Path, place: str) -> None:
-    if file.sha256 is not None:
-        _check(place, file.sha256, sha256_of_file(archive))
-    folder = unpacked(archive)
-    try:
-        keep_unpacked(_write_index(index_folder(folder), index, into, place), folder)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _write_index(images: list[IndexedFile], index: RawFile, into: Path, place: str) -> str:
-    sha256 = write_index(into / index.name, images)
-    if index.sha256 is not None:
-        _check(f"the index of {place}", index.sha256, sha256)
-    size = sum(image.bytes for image in images)
-    console.print(
-        f"{index.name}: {len(images):,} image files, {size / 1e9:.2f} GB, of {place}; SHA-256 {sha256}",
-        markup=False,
-        soft_wrap=True,
-    )
-    return sha256
-
-
-def _pack(folder: Path, file: RawFile, target: Path) -> None:
-    """Pack an image folder into a tar whose bytes depend on names and contents alone."""
-    _image_folder(folder)
-    paths = {path.relative_to(folder).as_posix(): path for path in files_of_splits(folder)}
-    with path_in_errors(target), tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
-        for name in sorted(paths):
-            member = tarfile.TarInfo(name)
-            member.size = paths[name].stat().st_size
-            with paths[name].open("rb") as content:
-                archive.addfile(member, content)
-    if file.sha256 is not None:
-        _check(f"{folder}, packed,", file.sha256, sha256_of_file(target))
-    console.print(f"{file.name}: packed from {folder}", markup=False, soft_wrap=True)
-
-
-def _local(source: str) -> Path:
-    place = Path(source).expanduser()
-    if not place.exists():
-        raise SourceError(f"data.source: {source!r} does not exist (the working folder is {Path.cwd()})")
-    return place
-
-
-def _image_folder(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise SourceError(f"data.source: '{folder}' is neither a folder nor an archive; {ARCHIVES_END}")
-    if not (folder / "train").is_dir():
-        raise SourceError(
-            f"{folder} holds no folder train; needed are train/<class>/* and test/<class>/* or val/<class>/*"
-        )
-    return folder
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,16 +13,16 @@ from resgrid.config.data import SplitConfig
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A split as resgrid uses it: `rows` (int64, growing) of the published split `source`."""
+    """A split as resgrid uses it: `rows` (int64, increasing) of the published split `source`."""
 
     source: str
     rows: np.ndarray
 
 
-def divide(labels: dict[str, np.ndarray], split: SplitConfig) -> dict[str, Part]:
-    """Divide the published splits into train, val and test, so that each image is in exactly one.
+def divide(labels: dict[str, np.ndarray], split: SplitConfig, classes: Sequence[str]) -> dict[str, Part]:
+    """Divide the published splits into train, val and test, so that each image is in exactly one of them.
 
-    Validation images come out of the training images, and so do test images where no test split is published.
+    Validation images are taken from the training images, and so are test images if there is no published test split.
 
     Raises:
         ValueError: `split.val` or `split.test` doesn't fit the number of images.
@@ -30,22 +31,27 @@ def divide(labels: dict[str, np.ndarray], split: SplitConfig) -> dict[str, Part]
     if "test" in labels:
         test = Part("test", np.arange(len(labels["test"])))
     else:
-        train, rows = _take_out("split.test", train, labels["train"], split.test or 0, split.seed)
+        train, rows = _take("split.test", train, labels["train"], split.test or 0, split.seed, classes)
         test = Part("train", rows)
-    train, val = _take_out("split.val", train, labels["train"], split.val, split.seed)
+    train, val = _take("split.val", train, labels["train"], split.val, split.seed, classes)
     return {"train": Part("train", train), "val": Part("train", val), "test": test}
 
 
-def _take_out(place: str, rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """What stays and what is taken out, both growing. `place` names the parameter in errors."""
-    sizes = np.bincount(labels[rows])
-    classes, most = len(sizes), len(rows) - len(sizes)
-    if sizes.min() < 2:
-        raise ValueError(f"{place}: {count}: a class has fewer than 2 training images, which can't be divided")
-    if not classes <= count <= most:
+def _take(
+    parameter: str, rows: np.ndarray, labels: np.ndarray, count: int, seed: int, classes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that stay and the rows that are taken, both increasing."""
+    sizes = np.bincount(labels[rows], minlength=len(classes))
+    if few := [classes[label] for label in np.flatnonzero(sizes < 2).tolist()]:
         raise ValueError(
-            f"{place}: {count}: {len(rows)} training images of {classes} classes are there to divide; "
-            f"allowed is {classes} to {most}"
+            f"{parameter}: {count}: can't be taken from fewer than 2 images of the class {', '.join(few)}; "
+            "add images or remove the class"
         )
-    stays, taken = train_test_split(rows, test_size=count, stratify=labels[rows], random_state=seed)
-    return np.sort(stays), np.sort(taken)
+    most = len(rows) - len(classes)
+    if not len(classes) <= count <= most:
+        raise ValueError(
+            f"{parameter}: {count}: doesn't fit {len(rows)} training images of {len(classes)} classes; "
+            f"set a number from {len(classes)} to {most}"
+        )
+    stay, taken = train_test_split(rows, test_size=count, stratify=labels[rows], random_state=seed)
+    return np.sort(stay), np.sort(taken)

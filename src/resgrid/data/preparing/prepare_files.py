@@ -1,33 +1,36 @@
-"""Preparing images that stay in their files: each is decoded once, in worker processes, to see that it can be, and
-for the statistics of the training part; then paths, labels and checksums of the splits are written."""
+"""Prepare images that stay in their files: worker processes decode each image once, to find unreadable images and for
+the statistics of the training part; then paths, labels and checksums of the splits are written."""
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from rich.progress import Progress
 
 from resgrid.artifacts.data_card import SPLITS, DatasetCard, PreparedPaths
 from resgrid.artifacts.files import sha256_of_file, sha256_of_files, write_atomically
 from resgrid.config.data import DataConfig, SplitConfig
 from resgrid.data.fetching.index import IndexedFile, read_index
-from resgrid.data.fetching.layout import Layout, read_layout
-from resgrid.data.fetching.published import INDEX_NAME, label_of
+from resgrid.data.fetching.layout import Layout, listed, read_layout
+from resgrid.data.fetching.raw_files import INDEX_NAME, label_of
+from resgrid.data.preparing.decoded import conversion_notes
 from resgrid.data.preparing.division import Part, divide
+from resgrid.data.preparing.duplicates import count_duplicates, duplicate_notes, pixel_digest
 from resgrid.data.preparing.samples import SAMPLE_CLASSES, SAMPLES_PER_CLASS, as_png, draw_samples
 from resgrid.data.preparing.statistics import ColorStatistics
 from resgrid.data.reading.image_location import images_folder
-from resgrid.data.reading.pixels import center_crop, read_rgb, scaled
+from resgrid.data.reading.pixels import center_crop, read_image, read_rgb, scaled
 from resgrid.data.reading.store import ImageFiles, Split, as_npy, read_checked
 from resgrid.data.reading.workers import lifeline, start_worker, worker_context
 from resgrid.terminal import console
 
-_CHUNK = 256  # images that a worker looks at before it reports
-_NAMED_AT_MOST = 20
+_CHUNK = 256  # images that a worker decodes before it reports
 
 
 class CorruptImagesError(ValueError):
@@ -35,26 +38,38 @@ class CorruptImagesError(ValueError):
 
 
 def write_files(data: DataConfig, split: SplitConfig, raw: Path, paths: PreparedPaths) -> DatasetCard:
-    """Write the splits of indexed image files, their mean image and a sample sheet; the card is returned.
+    """Write the splits of indexed image files, their mean image and a sample sheet; return the card.
 
-    The division counts unreadable images too: skipping one moves no other image from one split to another.
+    The division includes unreadable images: skipping one moves no other image from one split to another.
 
     Raises:
         CorruptImagesError: image files can't be read, and `data.corrupt` is `error`.
-        ValueError: the index or a file of it is missing or changed, or the split doesn't fit the number of images.
+        ValueError: the index or one of its files is missing or changed, or the split doesn't fit the images.
     """
     assert data.image_size is not None
     assert data.shorter_side is not None
     index = {file.path: file for file in read_index(raw / INDEX_NAME)}
     index_sha256 = sha256_of_file(raw / INDEX_NAME)
     folder = images_folder(index_sha256)
-    layout = read_layout(folder, index)
-    parts = divide(layout.labels, split)
+    layout = read_layout(str(data.source), index)
+    parts = divide(layout.labels, split, layout.classes)
     files = _files_of_parts(layout, index, parts)
-    seen = _look_at_all(folder, files, _Sizes(data.shorter_side, data.image_size))
+    seen = _decode_all(folder, files, _Sizes(data.shorter_side, data.image_size))
     if seen.unreadable and data.corrupt == "error":
-        raise CorruptImagesError(_list_of(seen.unreadable))
-    counts = {name: _write_split(name, files[name], layout, parts[name], seen.unreadable, paths) for name in SPLITS}
+        raise CorruptImagesError(_unreadable(data, seen.unreadable))
+    kept = {name: np.array([file.path not in seen.unreadable for file in files[name]], dtype=bool) for name in SPLITS}
+    labels = {name: layout.labels[part.source][part.rows] for name, part in parts.items()}
+    for name in SPLITS:
+        if lost := sorted({layout.classes[label] for label in set(labels[name]) - set(labels[name][kept[name]])}):
+            raise CorruptImagesError(
+                f"{name}: has no readable image of the class {', '.join(lost)}; {_unreadable(data, seen.unreadable)}"
+            )
+        readable = [file for file, is_kept in zip(files[name], kept[name], strict=True) if is_kept]
+        _write_split(name, readable, labels[name][kept[name]], paths)
+    duplicates = count_duplicates(
+        {name: np.array(seen.digests[name], np.uint64)[kept[name]] for name in SPLITS},
+        {name: labels[name][kept[name]] for name in SPLITS},
+    )
     write_atomically(paths.mean_image, as_npy(seen.statistics.mean_image.astype(np.float32)))
     train = ImageFiles(paths, "train", folder)
     samples = _samples(train, _Sizes(data.shorter_side, data.image_size))
@@ -62,10 +77,10 @@ def write_files(data: DataConfig, split: SplitConfig, raw: Path, paths: Prepared
     return DatasetCard(
         name=data.name,
         label=label_of(data),
-        note="; ".join(_notes(layout, seen.unreadable)),
+        note="; ".join([*_notes(layout, seen), *seen.statistics.notes, *duplicate_notes(duplicates)]),
         shape=(3, data.image_size, data.image_size),
         classes=layout.classes,
-        counts=counts,
+        counts={name: int(kept[name].sum()) for name in SPLITS},
         channel_mean=seen.statistics.channel_mean,
         channel_std=seen.statistics.channel_std,
         sha256=sha256_of_files(paths.root, (path for path in paths.root.rglob("*") if path.is_file())),
@@ -74,11 +89,13 @@ def write_files(data: DataConfig, split: SplitConfig, raw: Path, paths: Prepared
         shorter_side=data.shorter_side,
         channel_covariance=seen.statistics.channel_covariance,
         skipped=seen.unreadable,
+        conversions=dict(seen.conversions),
+        duplicates=duplicates,
     )
 
 
 class _Sizes(NamedTuple):
-    """In pixels: the shorter side to which an image is scaled, and the side of the central crop of it."""
+    """In pixels: the shorter side to which an image is scaled, and the side of its central crop."""
 
     shorter_side: int
     crop: int
@@ -86,30 +103,37 @@ class _Sizes(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What the workers found: statistics of the readable training images, and the others with the reason, by path."""
+    """Findings of the workers.
+
+    Attributes:
+        statistics: of the readable training images.
+        unreadable: reasons by path.
+        conversions: readable images that lost information on the way to 8-bit RGB, by kind.
+        digests: of the pixels of each image, by split and in the order of its rows; 0 for unreadable images.
+    """
 
     statistics: ColorStatistics
-    unreadable: dict[str, str]
+    unreadable: dict[str, str] = field(default_factory=dict)
+    conversions: Counter[str] = field(default_factory=Counter)
+    digests: dict[str, list[int]] = field(default_factory=lambda: {split: [] for split in SPLITS})
 
 
 def _files_of_parts(
     layout: Layout, index: dict[str, IndexedFile], parts: dict[str, Part]
 ) -> dict[str, list[IndexedFile]]:
-    """The image files of each split, in the order of its rows."""
+    """Return the image files of each split, in the order of its rows."""
     published: dict[str, list[str]] = {split: [""] * len(labels) for split, labels in layout.labels.items()}
     for path, (split, row) in layout.rows.items():
         published[split][row] = path
     return {name: [index[published[part.source][row]] for row in part.rows] for name, part in parts.items()}
 
 
-def _look_at_all(folder: Path, files: dict[str, list[IndexedFile]], sizes: _Sizes) -> _Seen:
-    seen = _Seen(ColorStatistics((3, sizes.crop, sizes.crop)), {})
+def _decode_all(folder: Path, files: dict[str, list[IndexedFile]], sizes: _Sizes) -> _Seen:
+    seen = _Seen(ColorStatistics((3, sizes.crop, sizes.crop)))
     chunks = [
-        (name == "train", part[start : start + _CHUNK])
-        for name, part in files.items()
-        for start in range(0, len(part), _CHUNK)
+        (name, part[start : start + _CHUNK]) for name, part in files.items() for start in range(0, len(part), _CHUNK)
     ]
-    is_train, images = zip(*chunks, strict=True)
+    splits, images = zip(*chunks, strict=True)
     context = worker_context(__name__)
     with (
         lifeline(context) as line,
@@ -117,75 +141,70 @@ def _look_at_all(folder: Path, files: dict[str, list[IndexedFile]], sizes: _Size
         Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task("Decoding", total=sum(map(len, images)))
-        results = workers.map(_look, [folder] * len(chunks), images, [sizes] * len(chunks), is_train)
+        results = workers.map(_decode, [folder] * len(chunks), images, [sizes] * len(chunks), splits)
         for found, chunk in zip(results, images, strict=True):
             seen.statistics.merge(found.statistics)
             seen.unreadable.update(found.unreadable)
+            seen.conversions.update(found.conversions)
+            for split in SPLITS:
+                seen.digests[split] += found.digests[split]
             progress.advance(task, len(chunk))
     return seen
 
 
-def _look(folder: Path, files: list[IndexedFile], sizes: _Sizes, is_train: bool) -> _Seen:
-    """In a worker: decode some images.
+def _decode(folder: Path, files: list[IndexedFile], sizes: _Sizes, split: str) -> _Seen:
+    """Decode some images of a split, in a worker.
 
     Raises:
-        ValueError: a file is not the one that was indexed.
+        ValueError: a file is not the indexed file.
     """
-    seen = _Seen(ColorStatistics((3, sizes.crop, sizes.crop)), {})
+    seen = _Seen(ColorStatistics((3, sizes.crop, sizes.crop)))
     for file in files:
         content = read_checked(folder, file.path, bytes.fromhex(file.sha256))
         try:
-            crop = _central(content, sizes)
+            image, conversions = read_image(content)
+            crop = _central_crop(image, sizes)
         except ValueError as error:
             seen.unreadable[file.path] = str(error)
+            seen.digests[split].append(0)
             continue
-        if is_train:
+        seen.conversions.update(conversions)
+        seen.digests[split].append(pixel_digest(np.asarray(image)))
+        if split == "train":
             seen.statistics.add(crop[np.newaxis])
     return seen
 
 
-def _central(content: bytes, sizes: _Sizes) -> np.ndarray:
-    """uint8 (3, crop, crop)."""
-    return np.asarray(center_crop(scaled(read_rgb(content), sizes.shorter_side), sizes.crop)).transpose(2, 0, 1)
+def _central_crop(image: Image.Image, sizes: _Sizes) -> np.ndarray:
+    """Scale and crop an image to uint8 (3, crop, crop)."""
+    return np.asarray(center_crop(scaled(image, sizes.shorter_side), sizes.crop)).transpose(2, 0, 1)
 
 
-def _write_split(
-    name: str, files: list[IndexedFile], layout: Layout, part: Part, unreadable: dict[str, str], paths: PreparedPaths
-) -> int:
-    """Write a split's readable images; their number is returned."""
-    kept = np.array([file.path not in unreadable for file in files], dtype=bool)
-    labels = layout.labels[part.source][part.rows][kept]
-    readable = [file for file in files if file.path not in unreadable]
-    if len(np.unique(labels)) < len(np.unique(layout.labels[part.source][part.rows])):
-        raise CorruptImagesError(f"of a class no image in the split {name} is left:\n{_list_of(unreadable)}")
-    hashes = np.frombuffer(b"".join(bytes.fromhex(file.sha256) for file in readable), np.uint8).reshape(-1, 32)
+def _write_split(name: str, files: list[IndexedFile], labels: np.ndarray, paths: PreparedPaths) -> None:
+    hashes = np.frombuffer(b"".join(bytes.fromhex(file.sha256) for file in files), np.uint8).reshape(-1, 32)
     write_atomically(paths.labels(name), as_npy(labels))
-    write_atomically(
-        paths.image_files(name), as_npy(np.array([file.path.encode() for file in readable], dtype=np.bytes_))
-    )
+    write_atomically(paths.image_files(name), as_npy(np.array([file.path.encode() for file in files], dtype=np.bytes_)))
     write_atomically(paths.image_hashes(name), as_npy(hashes))
-    return len(readable)
 
 
 def _samples(train: ImageFiles, sizes: _Sizes) -> Split:
-    """The images for the sample sheet."""
+    """Read the images for the sample sheet."""
     rows = np.concatenate(
         [np.flatnonzero(train.labels == label)[:SAMPLES_PER_CLASS] for label in range(SAMPLE_CLASSES)]
     )
-    return Split(np.stack([_central(train.read(row), sizes) for row in rows.tolist()]), train.labels[rows])
+    crops = [_central_crop(read_rgb(train.read(row)), sizes) for row in rows.tolist()]
+    return Split(np.stack(crops), train.labels[rows])
 
 
-def _notes(layout: Layout, unreadable: dict[str, str]) -> list[str]:
-    notes = ["tested on val"] if layout.test_folder == "val" else []
-    if unreadable:
-        notes.append(f"{len(unreadable)} unreadable image{'s' if len(unreadable) > 1 else ''} skipped")
-    return notes
+def _notes(layout: Layout, seen: _Seen) -> list[str]:
+    count = len(seen.unreadable)
+    skipped = [f"{count} unreadable image{'s' if count > 1 else ''} skipped"] if count else []
+    return [*layout.notes, *skipped, *conversion_notes(seen.conversions)]
 
 
-def _list_of(unreadable: dict[str, str]) -> str:
-    count = len(unreadable)
-    more = [f"  and {count - _NAMED_AT_MOST} more"] if count > _NAMED_AT_MOST else []
-    named = [f"  {path}: {reason}" for path, reason in list(unreadable.items())[:_NAMED_AT_MOST]]
-    heading = f"{count} image file{'s' if count > 1 else ''} can't be read:"
-    advice = "Mend or remove them, or let data.corrupt in params.yaml be skip, which leaves them out and counts them"
-    return "\n".join([heading, *named, *more, advice])
+def _unreadable(data: DataConfig, unreadable: dict[str, str]) -> str:
+    count = f"{len(unreadable)} image file{'s' if len(unreadable) > 1 else ''}"
+    return (
+        f"{data.source}: {count} can't be read; fix or remove them, or set data.corrupt: skip, which omits and counts "
+        f"them:\n{listed(unreadable)}"
+    )

@@ -60,7 +60,7 @@ def read_normalization(paths: PreparedPaths, kind: NormalizeKind, card: DatasetC
     if kind == "per_pixel_mean":
         return Normalization(read_mean_image(paths), None, words)
     mean, std = (np.array(values).reshape(-1, 1, 1) for values in (card.channel_mean, card.channel_std))
-    return Normalization(mean, std, words)
+    return Normalization(mean, np.where(std > 0, std, 1.0), words)  # a constant channel becomes 0
 
 
 def given_normalization(mean: str | None, std: str | None) -> Normalization | None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from resgrid.config.augment import CropConfig
 
 _PIXEL_LIMIT = 1 << 26
+_ASPECT_LIMIT = 100  # scaling the shorter side of a longer image would take gigabytes
 _FORMATS = ("JPEG", "PNG", "BMP", "PPM")
-_EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+_EIGHT_BIT_MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
+_SIXTEEN_BIT_MODES = {"I;16", "I;16B", "I;16L", "I;16N", "I"}  # gray; `I` holds the 16 bits of a PGM
+REDUCED = "reduced from 16 to 8 bits"
+FLATTENED = "with transparency, drawn on white"
 
 # Uniform numbers that one random crop may use: tries × (area, aspect, top, left). torchvision gives up after ten tries.
 _TRIES = 10
@@ -21,23 +27,68 @@ CROP_DRAWS = 4 * _TRIES
 
 
 def read_rgb(content: bytes) -> Image.Image:
-    """An image file as 8-bit RGB, whatever it holds: gray, a palette, CMYK. EXIF is ignored, as in the training of
-    ImageNet networks everywhere.
+    """Read an image file as 8-bit RGB; see `read_image`."""
+    return read_image(content)[0]
+
+
+def read_image(content: bytes) -> tuple[Image.Image, tuple[str, ...]]:
+    """Read an image file as 8-bit RGB: gray, palette and CMYK are converted, 16 bits are reduced to 8, transparency is
+    drawn on white. EXIF is ignored, as in the training of ImageNet networks everywhere.
+
+    Returns:
+        The image, and which of `REDUCED` and `FLATTENED` apply to it.
 
     Raises:
-        ValueError: it is truncated, damaged, too large, or no image of a known kind.
+        ValueError: the file is truncated, damaged, too large, too narrow, or not an image of a known format.
     """
     try:
-        with Image.open(BytesIO(content), formats=_FORMATS) as image:
+        with Image.open(BytesIO(content), formats=_FORMATS) as opened:
+            image: Image.Image = opened
+            shorter, longer = sorted(image.size)
             if image.width * image.height > _PIXEL_LIMIT:
                 raise ValueError(f"{image.width}×{image.height} pixels are more than {_PIXEL_LIMIT}")
-            if image.mode not in _EIGHT_BIT_MODES:
-                raise ValueError(f"mode {image.mode}, but only 8 bits a channel are read")
-            return image.convert("RGB")
-    except UnidentifiedImageError as error:  # whose message holds a memory address
+            if longer > _ASPECT_LIMIT * shorter:
+                raise ValueError(f"{image.width}×{image.height} pixels: a side is over {_ASPECT_LIMIT} times the other")
+            if image.mode not in _EIGHT_BIT_MODES | _SIXTEEN_BIT_MODES:
+                raise ValueError(f"mode {image.mode}, but only 8 and 16 bits per channel are read")
+            conversions = (REDUCED,) if _has_sixteen_bits(opened, content) else ()
+            if image.mode in _SIXTEEN_BIT_MODES:
+                image = _eight_bit_gray(image)
+            if not image.has_transparency_data:
+                return image.convert("RGB"), conversions
+            layered = image.convert("RGBA")
+            if layered.getchannel("A").getextrema()[0] == 255:
+                return layered.convert("RGB"), conversions
+            white = Image.new("RGBA", layered.size, "white")
+            return Image.alpha_composite(white, layered).convert("RGB"), (*conversions, FLATTENED)
+    except UnidentifiedImageError as error:  # whose message contains a memory address
         raise ValueError(f"no image of the kinds {', '.join(_FORMATS)}") from error
     except Exception as error:  # a damaged image can raise anything
         raise ValueError(str(error)) from error
+
+
+def _has_sixteen_bits(image: ImageFile, content: bytes) -> bool:
+    """Return whether a file has 16 bits per channel, which Pillow reduces to 8 in colors without a word."""
+    if image.mode in _SIXTEEN_BIT_MODES:
+        return True
+    if image.format == "PNG":
+        return content[24] == 16  # bit depth, in the header chunk
+    # For a PPM, Pillow passes the largest value of a channel to its decoder.
+    return image.format == "PPM" and any(argument > 255 for tile in image.tile for argument in _numbers(tile.args))
+
+
+def _eight_bit_gray(image: Image.Image) -> Image.Image:
+    """Take the upper byte of 16-bit gray, as Pillow does of 16-bit colors; a transparent shade stays transparent."""
+    values = np.asarray(image)
+    gray = Image.fromarray((values >> 8).astype(np.uint8))
+    if "transparency" not in image.info:
+        return gray
+    alpha = np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)
+    return Image.merge("LA", (gray, Image.fromarray(alpha)))
+
+
+def _numbers(arguments: tuple[Any, ...] | str | None) -> list[int]:
+    return [argument for argument in arguments if isinstance(argument, int)] if isinstance(arguments, tuple) else []
 
 
 def scaled_size(width: int, height: int, shorter_side: int) -> tuple[int, int]:

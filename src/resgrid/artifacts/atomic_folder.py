@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, written by one process at a time."""
+"""Folders that are written by one process at a time, completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from filelock import FileLock
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Let one process at a time write a folder. The lock lies beside it.
+    """Let one process at a time write a folder. The lock file is next to the folder.
 
     Raises:
-        OSError: the place can't be written.
+        OSError: the folder around it can't be written.
     """
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
@@ -24,7 +24,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         lock.acquire()
     except OSError as error:
         reason = os.strerror(error.errno or 0)
-        raise OSError(error.errno, f"{reason}: the folder around it must be writable", str(folder)) from error
+        raise OSError(error.errno, f"{reason}; make the folder around it writable", str(folder)) from error
     try:
         yield
     finally:
@@ -33,12 +33,12 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to write into, which takes the place of `folder` if the block ends without an error.
+    """Provide an empty folder that replaces `folder` if the block ends without an error.
 
     The caller holds `folder_lock(folder)`.
 
     Raises:
-        OSError: the place is read-only.
+        OSError: the folder around it is read-only.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     _remove(partial)  # of a killed process

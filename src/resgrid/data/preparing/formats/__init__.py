@@ -1,0 +1,1 @@
+"""Decoders of published file formats, one module each, and of image archives."""
