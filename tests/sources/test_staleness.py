@@ -110,8 +110,7 @@ def _add_option(path: str, config: str) -> Callable[[Tree], None]:
 
 
 def _add_data_set(tree: Tree) -> None:
-    tree.replace(f"{SRC}config/data.py", '"cifar100", ', '"cifar100", "svhn", ')
-    tree.append(f"{SRC}data/fetching/published.py", '\nSVHN = "SVHN"\n')
+    tree.replace(f"{SRC}datasets.py", "DATASETS = {", 'DATASETS = {\n    "svhn": Dataset("SVHN", "idx", ()),')
 
 
 # Edits in words, and how they are made.

@@ -13,7 +13,7 @@ import torch
 from resgrid.artifacts.data_card import PreparedPaths
 from resgrid.artifacts.files import write_atomically
 from resgrid.config.augment import AugmentConfig, CropConfig
-from resgrid.data.fetching.index import index_folder
+from resgrid.data.fetching.index import index_files
 from resgrid.data.reading.batches import DecodedBatch, FilePlan
 from resgrid.data.reading.file_images import FileImages, principal_components
 from resgrid.data.reading.pixels import CROP_DRAWS, center_crop, read_rgb, scaled
@@ -27,7 +27,7 @@ COVARIANCE = np.diag([0.01, 0.04, 0.09])
 
 def image_files(folder: Path) -> ImageFiles:
     paths = PreparedPaths(Path("prepared").absolute())
-    files = [file for file in index_folder(folder) if file.path.startswith("train/")]
+    files = index_files(folder, (path.relative_to(folder).as_posix() for path in folder.glob("train/*/*")))
     labels = [CLASSES.index(file.path.split("/")[1]) for file in files]
     write_atomically(paths.labels("train"), as_npy(np.array(labels)))
     write_atomically(paths.image_files("train"), as_npy(np.array([file.path.encode() for file in files])))
