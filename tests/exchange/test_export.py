@@ -151,7 +151,7 @@ def test_mistakes_are_answered(made: HandMade, monkeypatch: pytest.MonkeyPatch) 
         ValueError, match="register: 'noise': only MLflow models can be registered; use --format mlflow"
     ):
         export_cell(made.cell, "onnx", "per_pixel_mean", "noise")
-    with pytest.raises(FileNotFoundError, match=r"runs/resnet8-A-1/metrics\.json is missing"):
+    with pytest.raises(FileNotFoundError, match=r"runs/resnet8-A-1/metrics\.json: is missing"):
         export_cell(Cell("resnet8-A", 1), "torchscript", "per_pixel_mean", None)
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if "onnx" in name else find(name, *rest))

@@ -45,12 +45,12 @@ def test_a_padding_beyond_the_image(repository: Repository) -> None:
 
 def test_data_that_are_not_prepared(repository: Repository) -> None:
     shutil.rmtree(repository.root / "data/prepared")
-    assert "error: data/prepared/card.json is missing; `dvc repro` makes it" in answer(repository, *TRAIN.split())
+    assert "error: data/prepared/card.json: is missing; run `dvc repro`" in answer(repository, *TRAIN.split())
 
 
 def test_a_cell_that_is_not_trained(prepared_repository: Repository) -> None:
     message = answer(prepared_repository, "python", "-m", "pipeline.evaluate", "--network", "plain8", "--seed", "0")
-    assert "error: runs/plain8-0/metrics.json is missing; `dvc repro` makes it" in message
+    assert "error: runs/plain8-0/metrics.json: is missing; run `dvc repro`" in message
 
 
 def test_an_unknown_preset(prepared_repository: Repository) -> None:
