@@ -1,16 +1,16 @@
-"""The stage `report`: the files of the grid's cells in, `reports/` out (page, summary, figures)."""
+"""The pipeline stage `report`: write `reports/` from the files of the grid's cells."""
 
 from __future__ import annotations
 
 from resgrid.config.reading import load_params
 from resgrid.config.report import ReportParams
-from resgrid.reporting.page import write_report
-from resgrid.reporting.results import read_card
+from resgrid.reporting.reading import read_card
+from resgrid.reporting.report import write_report
 from resgrid.terminal import console, run_command
 
 
 def main() -> None:
-    """Write reports/index.html, reports/summary.json and reports/figures/ from the runs of the grid."""
+    """Write the report of the grid in `params.yaml`."""
     write_report(load_params(ReportParams), read_card())
     console.print("report: reports/index.html", markup=False)
 

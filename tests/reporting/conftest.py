@@ -29,10 +29,12 @@ from resgrid.cells import Cell
 from resgrid.config.reading import read_params
 from resgrid.config.whole import Config
 from resgrid.names import parse_network
-from resgrid.reporting.claims import judge
-from resgrid.reporting.ensembles import Ensemble, read_ensembles
-from resgrid.reporting.page import render_page, render_summary, write_report
-from resgrid.reporting.results import Results, read_results, summarize
+from resgrid.reporting.content import Content
+from resgrid.reporting.page import render_markdown, render_page
+from resgrid.reporting.reading import read_results
+from resgrid.reporting.report import read_content, write_report
+from resgrid.reporting.results import Results
+from resgrid.reporting.summary import summarize
 
 IMAGES = 400
 
@@ -64,23 +66,21 @@ class Study:
     def paths(self, network: str, seed: int) -> CellPaths:
         return CellPaths(Cell(network, seed), self.root / "runs")
 
+    def content(self) -> Content:
+        return read_content(self.config, self.card, self.root / "runs")
+
     def results(self) -> Results:
         return read_results(self.config.grid.cells, self.card.classes, self.root / "runs")
-
-    def ensembles(self) -> list[Ensemble]:
-        return read_ensembles(self.results(), self.card.classes, self.config.report.ensembles, self.root / "runs")
 
     def report(self, to: str = "reports") -> Path:
         write_report(self.config, self.card, self.root / "runs", self.root / to)
         return self.root / to
 
     def page(self) -> str:
-        results, ensembles = self.results(), self.ensembles()
-        return render_page(self.config, self.card, results, judge(results, ensembles), ensembles)
+        return render_page(self.content())
 
     def markdown(self) -> str:
-        results, ensembles = self.results(), self.ensembles()
-        return render_summary(self.config, self.card, results, judge(results, ensembles), ensembles)
+        return render_markdown(self.content())
 
     def summary(self) -> dict[str, Any]:
         return summarize(self.config, self.card, self.results())

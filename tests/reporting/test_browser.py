@@ -79,7 +79,7 @@ def test_links_inside_the_page_lead_to_their_places(browser: Browser, page: Path
 def test_a_choice_in_the_address_filters_networks_and_seeds(browser: Browser, analyzed: Study, page: Path) -> None:
     browser.open(page, "fig-6?networks=plain20&seeds=1")
     assert browser.evaluate(SHOWN_LINES) == ["plain20", "plain20"]  # training and validation
-    assert browser.evaluate("document.getElementById('filter-says').textContent") == "1 of 4 networks and seed 1"
+    assert browser.evaluate("document.getElementById('filter-summary').textContent") == "1 of 4 networks and seed 1"
     hidden = browser.evaluate(
         """[...document.querySelectorAll("#fig-6 .band, #responses .legend li")].map((each) => each.hidden ??
            each.hasAttribute("hidden"))"""
@@ -145,7 +145,7 @@ def test_the_pointer_tells_the_values_of_the_files(browser: Browser, analyzed: S
 
 def test_the_arrow_keys_tell_the_values_of_a_chart(browser: Browser, analyzed: Study, page: Path) -> None:
     browser.open(page, "fig-7?networks=resnet8-A")
-    browser.evaluate("document.querySelector('#responses .panel').focus()")
+    browser.evaluate("document.querySelector('#responses .chart').focus()")
     press(browser, "ArrowRight", "ArrowRight")
     press(browser, "ArrowRight", "ArrowRight")
     found = analyzed.results().networks[2].analysis("responses")

@@ -13,7 +13,9 @@ import pytest
 from scipy import stats
 
 from resgrid.artifacts.cell_files import CURVE_COLUMNS
-from resgrid.reporting.claims import EQUIVALENCE_MARGIN, judge, steps_to
+from resgrid.reporting.claims import judge
+from resgrid.reporting.claims.shortcuts import EQUIVALENCE_MARGIN
+from resgrid.reporting.claims.speed import steps_to
 from resgrid.reporting.formatting import points
 from resgrid.reporting.results import NetworkResult, Results
 from resgrid.reporting.statistics import seeds_needed
@@ -43,9 +45,9 @@ ALL_CLAIMS = {
     "not-overfitting",
     "gradients",
     "shortcuts-help",
-    "shallow-alike",
+    "shallow-equivalent",
     "shallow-faster",
-    "options-alike",
+    "options-equivalent",
     "options-order",
     "residual-depth",
     "responses-smaller",
@@ -68,10 +70,10 @@ def test_the_paper_s_effects_are_reproduced() -> None:
     assert found.pop("ensemble") == "not tested"
     assert set(found.values()) == {"reproduced"}
     assert set(found) == (ALL_CLAIMS - {"shortcuts-help", "residual-depth", "ensemble"}) | {
-        "shortcuts-help-20",
-        "shortcuts-help-32",
-        "shortcuts-help-56",
-        "residual-depth-A",
+        "shortcuts-help-depth-20",
+        "shortcuts-help-depth-32",
+        "shortcuts-help-depth-56",
+        "residual-depth-option-A",
     }
 
 
@@ -99,18 +101,18 @@ def test_thin_evidence_is_inconclusive() -> None:
     assert set(answers(PAPER, seeds=1).values()) == {"inconclusive", "not tested"}
     small = {"plain20": Truth(3.0, 9.0), "plain56": Truth(3.3, 9.3), "resnet20-A": Truth(2.7, 8.7)}
     found = answers(small, seeds=3, noise=0.5)
-    assert {found[key] for key in ("degradation", "not-overfitting", "shortcuts-help-20")} == {"inconclusive"}
+    assert {found[key] for key in ("degradation", "not-overfitting", "shortcuts-help-depth-20")} == {"inconclusive"}
 
 
 def test_one_seed_is_said_to_be_too_few_and_the_numbers_are_there() -> None:
     verdict = verdicts(Maker(0, noise=0).grid({"plain20": Truth(3, 9), "plain56": Truth(43, 49)}, 1))["degradation"]
     assert verdict.sentence == (
-        "From plain20 to plain56 the training error changes by +40.00 points (1 seed): "
-        "one seed can't tell an effect from chance."
+        "From plain20 to plain56, the training error changes by +40.00 points (1 seed). "
+        "With one seed, a difference can't be distinguished from chance."
     )
     assert [(row.text, row.p) for row in verdict.evidence] == [
-        ("3.00 %", None),
-        ("43.00 %", None),
+        ("3.00%", None),
+        ("43.00%", None),
         ("+40.00 points", None),
     ]
 
@@ -120,13 +122,13 @@ def test_what_the_grid_lacks_is_not_tested(networks: list[str]) -> None:
     found = verdicts(Maker(0).grid(dict.fromkeys(networks, Truth(3, 9)), 5))
     assert set(found) == ALL_CLAIMS
     assert {verdict.answer for verdict in found.values()} == {"not tested"}
-    assert all(verdict.sentence.startswith("It would take ") and not verdict.evidence for verdict in found.values())
+    assert all(verdict.sentence.startswith("Needs ") and not verdict.evidence for verdict in found.values())
 
 
 def test_convergence_is_not_compared_in_deep_networks() -> None:
     found = verdicts(Maker(0).grid({"plain56": Truth(3, 9), "resnet56-A": Truth(3, 9)}, 5))
-    assert found["shallow-alike"].answer == found["shallow-faster"].answer == "not tested"
-    assert found["shortcuts-help-56"].answer == "inconclusive"
+    assert found["shallow-equivalent"].answer == found["shallow-faster"].answer == "not tested"
+    assert found["shortcuts-help-depth-56"].answer == "inconclusive"
 
 
 def test_a_verdict_has_its_numbers_interval_and_cells() -> None:
@@ -152,14 +154,14 @@ def test_pairing_finds_what_the_seeds_have_in_common() -> None:
     grid = Maker(1, noise=0.1, common=3.0).grid({"plain56": Truth(20, 20.0), "resnet56-A": Truth(20, 19.5)}, 5)
     plain, residual = (network.errors["test_error"].values for network in grid.networks)
     assert float(tuple(stats.ttest_ind(plain, residual, equal_var=False))[1]) > 0.5
-    assert verdicts(grid)["shortcuts-help-56"].answer == "reproduced"
+    assert verdicts(grid)["shortcuts-help-depth-56"].answer == "reproduced"
 
 
 def test_every_option_must_help_and_one_that_harms_contradicts() -> None:
     plain, better, same, worse = Truth(5, 10), Truth(5, 8), Truth(5, 10), Truth(5, 12)
     for other, answer in ((better, "reproduced"), (same, "inconclusive"), (worse, "contradicted")):
         grid = {"plain56": plain, "resnet56-A": better, "resnet56-B": other}
-        assert answers(grid)["shortcuts-help-56"] == answer
+        assert answers(grid)["shortcuts-help-depth-56"] == answer
 
 
 # No effect: how often the rules err.
@@ -187,7 +189,7 @@ def test_no_effect_is_rarely_taken_for_one(seeds: int, noise: float) -> None:
 def test_networks_at_the_margin_are_rarely_called_alike() -> None:
     truths = {"plain20": Truth(5, 7), "resnet20-A": Truth(5, 7 + EQUIVALENCE_MARGIN)}
     maker, grids = Maker(7, 0.3), 200
-    counts = Counter(verdicts(maker.grid(truths, 5))["shallow-alike"].answer for _ in range(grids))
+    counts = Counter(verdicts(maker.grid(truths, 5))["shallow-equivalent"].answer for _ in range(grids))
     for answer in ("reproduced", "contradicted"):
         assert counts[answer] <= stats.binom.isf(0.001, grids, 0.05)
 
@@ -199,8 +201,8 @@ def test_networks_at_the_margin_are_rarely_called_alike() -> None:
 def test_alike_takes_an_interval_within_the_margin(difference: float, noise: float, answer: str) -> None:
     truths = {"plain20": Truth(5, 9), "resnet20-A": Truth(5, 9 + difference), "resnet20-B": Truth(5, 9)}
     found = answers(truths, noise=noise, seed=4)
-    assert found["shallow-alike"] == answer
-    assert found["options-alike"] == answer
+    assert found["shallow-equivalent"] == answer
+    assert found["options-equivalent"] == answer
 
 
 def test_an_effect_is_found_as_often_as_the_number_of_seeds_promises() -> None:
@@ -209,7 +211,7 @@ def test_an_effect_is_found_as_often_as_the_number_of_seeds_promises() -> None:
     assert seeds == 13
     maker = Maker(5, 0.4)
     truths = {"plain56": Truth(9, 9.0), "resnet56-A": Truth(9, 8.5)}
-    grids = [verdicts(maker.grid(truths, seeds))["shortcuts-help-56"].answer for _ in range(200)]
+    grids = [verdicts(maker.grid(truths, seeds))["shortcuts-help-depth-56"].answer for _ in range(200)]
     assert grids.count("reproduced") / 200 == pytest.approx(0.8, abs=0.1)
     assert "contradicted" not in grids
 
@@ -219,19 +221,19 @@ def test_an_undecided_sentence_says_how_many_seeds_would_tell() -> None:
     contrast = grid.networks[1].errors["test_error"].mean - grid.networks[0].errors["test_error"].mean
     plain, residual = (np.array(network.errors["test_error"].values) for network in grid.networks)
     needed = seeds_needed(contrast, float(np.std(residual - plain, ddof=1)))
-    sentence = verdicts(grid)["shortcuts-help-56"].sentence
-    assert sentence.startswith(f"From plain56 to resnet56-A the test error changes by {points(contrast)} points (95 % ")
-    assert sentence.endswith(f"which doesn't decide; at this spread about {needed} seeds would.")
+    sentence = verdicts(grid)["shortcuts-help-depth-56"].sentence
+    assert sentence.startswith(f"From plain56 to resnet56-A, the test error changes by {points(contrast)} points (95% ")
+    assert sentence.endswith(f"This is not significant; at this variability, 80% power takes about {needed} seeds.")
 
 
 def test_equal_networks_show_no_difference() -> None:
     grid = Maker(0, noise=0).grid({"plain56": Truth(9, 9), "resnet56-A": Truth(9, 9), "resnet56-B": Truth(9, 9)}, 5)
     found = verdicts(grid)
-    assert found["shortcuts-help-56"].sentence == (
-        "From plain56 to resnet56-A the test error changes by "
-        "+0.00 points (95 % interval +0.00 to +0.00; 5 seeds): no difference shows."
+    assert found["shortcuts-help-depth-56"].sentence == (
+        "From plain56 to resnet56-A, the test error changes by "
+        "+0.00 points (95% confidence interval +0.00 to +0.00; 5 seeds): no difference."
     )
-    assert found["options-alike"].answer == "reproduced"
+    assert found["options-equivalent"].answer == "reproduced"
 
 
 def test_an_effect_that_the_adjustment_takes_back_is_said_so() -> None:
@@ -241,7 +243,9 @@ def test_an_effect_that_the_adjustment_takes_back_is_said_so() -> None:
     while not sentences:
         found = verdicts(maker.grid(NULL, 3))
         open_ones = [found[key] for key in found if found[key].answer == "inconclusive"]
-        sentences = [verdict.sentence for verdict in open_ones if "once it is adjusted" in verdict.sentence]
+        sentences = [
+            verdict.sentence for verdict in open_ones if "after adjustment for all comparisons" in verdict.sentence
+        ]
     low, high = re.findall(r"interval ([^ ]+) to ([^;]+);", sentences[0])[0]
     assert low[0] == high[0]  # the sign
 
@@ -263,7 +267,7 @@ def test_steps_are_interpolated_between_validations(target: float, steps: float)
 
 
 def test_a_target_that_is_never_reached_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"target 5: the curve's lowest validation error is 10"):
+    with pytest.raises(ValueError, match="target: 5: the lowest validation error is 10"):
         steps_to(curve_of([60, 10]), 5)
 
 
@@ -282,7 +286,7 @@ def test_the_target_lies_where_every_run_gets_before_the_rate_drops() -> None:
     """The worst of the runs gets to 20 % before the drop, so the target is 30 %: after 200 and after 150 steps."""
     rates = [0.01, 0.1, 0.1, 0.01, 0.01]  # a warm-up is no drop
     verdict = twins_with_curves(curve_of([70, 30, 20, 5, 5], rates), curve_of([45, 15, 10, 1, 1], rates))
-    assert verdict.evidence[0].label == "plain20 → resnet20-A, number of steps to a validation error of 30.00 %"
+    assert verdict.evidence[0].label == "plain20 → resnet20-A, number of steps to a validation error of 30.00%"
     assert verdict.evidence[0].value == pytest.approx(150 / 200)
     assert verdict.answer == "inconclusive"  # two equal ratios are no proof
 
@@ -290,14 +294,14 @@ def test_the_target_lies_where_every_run_gets_before_the_rate_drops() -> None:
 def test_the_target_stays_below_guessing() -> None:
     """One and a half times 70 % is no error of a network: halfway from there to the 90 % of guessing is 80 %."""
     verdict = twins_with_curves(curve_of([90, 85, 70]), curve_of([90, 70, 60]))
-    assert verdict.evidence[0].label == "plain20 → resnet20-A, number of steps to a validation error of 80.00 %"
+    assert verdict.evidence[0].label == "plain20 → resnet20-A, number of steps to a validation error of 80.00%"
     assert verdict.evidence[0].value == pytest.approx(150 / (200 + 100 / 3))
 
 
 def test_convergence_is_not_compared_with_a_network_that_only_guesses() -> None:
     verdict = twins_with_curves(curve_of([90, 91, 90, 70], [0.1, 0.1, 0.1, 0.01]), curve_of([90, 70, 60, 50]))
     assert verdict.answer == "not tested"
-    assert verdict.sentence == "A run of the pair is no better than guessing until the learning rate drops."
+    assert verdict.sentence == ("Needs runs of the pair that are better than guessing before the learning rate drops.")
 
 
 # Analyses.
@@ -311,11 +315,11 @@ def test_gradients_that_fade_or_explode_at_one_step_are_not_healthy(ends: float)
     # Of 19 layers in even steps, the first 6 lie 13/18 of the way from the last 6; half of it at step 1,000.
     way = ends ** (13 / 18)
     assert [row.value for row in found.evidence] == pytest.approx([1, 1, 1, 1, way**0.5, way], rel=0.1)
-    assert found.evidence[4].label == ("last third of plain56's layers → first third, gradient's norm at step 1,000")
-    assert found.sentence.startswith("The gradient's norm at step 2,000 of the first third is ")
-    assert found.sentence.endswith(
-        "that of the last third of plain56's layers, which doesn't lie between 1/100 and 100 times."
+    assert found.evidence[4].label == (
+        "the last third → the first third of plain56's layers, gradient norm at step 1,000"
     )
+    assert found.sentence.startswith("The gradient norm at step 2,000 of the first third of plain56's layers is ")
+    assert found.sentence.endswith("that of the last third; this lies outside 1/100 to 100 times.")
 
 
 def test_a_gradient_that_is_no_number_is_not_healthy() -> None:
@@ -357,7 +361,7 @@ def test_the_ensemble_s_numbers() -> None:
     ensemble = Maker(2).ensemble([10, 12], 8)
     verdict = judge(Results(()), [ensemble])[-1]
     level, average, best = verdict.evidence
-    assert level.text == f"{ensemble.error:.2f} %"
+    assert level.text == f"{ensemble.error:.2f}%"
     assert average.value == pytest.approx(ensemble.error - np.mean(ensemble.member_errors))
     assert best.value == pytest.approx(ensemble.error - min(ensemble.member_errors))
     own, member = ensemble.wrong, ensemble.members_wrong[int(np.argmin(ensemble.member_errors))]

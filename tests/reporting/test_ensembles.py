@@ -50,7 +50,7 @@ def write_logits(study: Study, seed: int, logits: np.ndarray) -> None:
 
 
 def test_probabilities_are_averaged(study: Study) -> None:
-    (ensemble,) = study.ensembles()
+    (ensemble,) = study.content().ensembles
     assert ensemble.name == "plain8"
     assert ensemble.wrong.tolist() == [False, False, False, True]
     assert ensemble.error == 25
@@ -63,11 +63,11 @@ def test_probabilities_are_averaged(study: Study) -> None:
 
 
 def test_logits_that_are_no_numbers_say_nothing(study: Study) -> None:
-    before = study.ensembles()[0].wrong
+    before = study.content().ensembles[0].wrong
     broken = np.log(PROBABILITIES[1])
     broken[2] = [np.nan, 0, np.inf]
     write_logits(study, 1, broken)
-    (ensemble,) = study.ensembles()
+    (ensemble,) = study.content().ensembles
     # Image 2 without its surest member: 0.5, 0.6, 0.9, and a third for each: still right.
     assert ensemble.wrong.tolist() == before.tolist()
     assert ensemble.members_wrong[1].tolist() == [False, True, True, True]
@@ -76,31 +76,31 @@ def test_logits_that_are_no_numbers_say_nothing(study: Study) -> None:
 @pytest.mark.parametrize(
     ("logits", "problem"),
     [
-        (np.zeros((3, 3)), r"has the shape \(3, 3\), and the test set \(4, 3\)"),
-        (np.zeros((4, 2)), r"has the shape \(4, 2\), and the test set \(4, 3\)"),
-        (np.eye(4, 3), "puts 0 images in a wrong class, and evaluation.json 2"),
+        (np.zeros((3, 3)), r"has the shape \(3, 3\), the test set \(4, 3\)"),
+        (np.zeros((4, 2)), r"has the shape \(4, 2\), the test set \(4, 3\)"),
+        (np.eye(4, 3), "has 0 misclassified images, evaluation.json 2"),
     ],
 )
 def test_logits_of_something_else_are_refused(study: Study, logits: Any, problem: str) -> None:
     np.save(study.paths("plain8", 1).logits, logits)
     with pytest.raises(ResultsError, match=problem) as error:
-        study.ensembles()
+        study.content()
     assert "plain8-1/logits.npy" in str(error.value)
 
 
-@pytest.mark.parametrize(("content", "problem"), [(None, "is missing"), (b"", "can't be read"), (b"no", "can't be")])
+@pytest.mark.parametrize(("content", "problem"), [(None, "missing"), (b"", "damaged"), (b"no", "damaged")])
 def test_missing_or_broken_logits_are_refused(study: Study, content: bytes | None, problem: str) -> None:
     path = study.paths("plain8", 2).logits
     path.unlink() if content is None else path.write_bytes(content)
-    with pytest.raises(ResultsError, match=f"plain8-2/logits.npy {problem}.*dvc repro"):
-        study.ensembles()
+    with pytest.raises(ResultsError, match=f"plain8-2/logits.npy: {problem}.*dvc repro"):
+        study.content()
 
 
 def test_cells_of_other_test_images_are_refused(study: Study) -> None:
     path = study.paths("plain8", 1).confusion
     path.write_text(path.read_text().replace("emu,emu", "cat,cat"))
-    with pytest.raises(ResultsError, match=r"plain8-1/confusion.csv is of other test images"):
-        study.ensembles()
+    with pytest.raises(ResultsError, match=r"plain8-1/confusion.csv: has other test images"):
+        study.content()
 
 
 def test_every_network_s_seeds_and_the_named_sets(make_study: MakeStudy) -> None:
@@ -109,7 +109,7 @@ def test_every_network_s_seeds_and_the_named_sets(make_study: MakeStudy) -> None
         {"name": "residual, seed 0", "cells": ["resnet*-A-0"]},
         {"name": "both, twice named", "cells": ["resnet20-A-*", "plain8-1", "resnet20-A-1"]},
     ]
-    ensembles = make_study(outcomes, records=False, report={"ensembles": named}).ensembles()
+    ensembles = make_study(outcomes, records=False, report={"ensembles": named}).content().ensembles
     assert {each.name: [member.cell.name for member in each.members] for each in ensembles} == {
         "plain8": ["plain8-0", "plain8-1"],
         "resnet8-A": ["resnet8-A-0", "resnet8-A-1"],
@@ -122,7 +122,7 @@ def test_every_network_s_seeds_and_the_named_sets(make_study: MakeStudy) -> None
 def test_one_seed_is_no_ensemble_and_needs_no_logits(make_study: MakeStudy) -> None:
     study = make_study({"plain8": [(0.0, 40)]}, records=False)
     study.paths("plain8", 0).logits.unlink()
-    assert study.ensembles() == []
+    assert study.content().ensembles == ()
 
 
 def test_patterns_match_names_with_case() -> None:

@@ -1,21 +1,21 @@
-"""Numbers in words."""
+"""Formatting of numbers."""
 
 from __future__ import annotations
 
 import pytest
 
-from resgrid.reporting.formatting import Unit, caution, counted, estimate, listed
+from resgrid.reporting.formatting import Unit, caution, counted, duration, estimate, listed
 from resgrid.reporting.statistics import Interval
 
 
 @pytest.mark.parametrize(
     ("value", "interval", "unit", "text"),
     [
-        (9.618, (8.0, 11.236), "%", "9.62 % (95 % interval 8.00 to 11.24)"),
-        (0.1, (-0.2, 0.4), "%", "0.10 % (95 % interval −0.20 to 0.40)"),
-        (-0.64, (-1.27, 0.01), "points", "−0.64 points (95 % interval −1.27 to +0.01)"),
+        (9.618, (8.0, 11.236), "%", "9.62% (95% confidence interval 8.00 to 11.24)"),
+        (0.1, (-0.2, 0.4), "%", "0.10% (95% confidence interval −0.20 to 0.40)"),
+        (-0.64, (-1.27, 0.01), "points", "−0.64 points (95% confidence interval −1.27 to +0.01)"),
         (3.0, None, "points", "+3.00 points"),
-        (0.5, (0.25, 123.4), "times", "0.500 times (95 % interval 0.250 to 123)"),
+        (0.5, (0.25, 123.4), "times", "0.500 times (95% confidence interval 0.250 to 123)"),
         (1e-4, None, "times", "0.000100 times"),
     ],
 )
@@ -29,6 +29,11 @@ def test_lists_and_counts() -> None:
 
 
 def test_few_seeds_bring_a_caution() -> None:
-    assert "one seed only" in caution(1)
-    assert "2 seeds" in caution(2)
+    assert "With one seed" in caution(1)
+    assert "With 2 seeds" in caution(2)
     assert caution(5) == ""
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(42.4, "42 s"), (200, "3 min 20 s"), (18240, "5 h 4 min")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

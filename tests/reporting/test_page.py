@@ -21,10 +21,12 @@ from resgrid.artifacts.files import REPORTS
 from resgrid.artifacts.run_record import RunRecord
 from resgrid.cells import Cell
 from resgrid.config.reading import PARAMS_FILE
-from resgrid.reporting.charts import blocks, layer_responses
-from resgrid.reporting.page import duration, most_confused, run_address
-from resgrid.reporting.style import looks_of
-from resgrid.reporting.svg import PLOT_HEIGHT, PLOT_WIDTH, Panel, linear_axis, log_axis
+from resgrid.reporting.analysis_charts import blocks, layer_responses
+from resgrid.reporting.axes import linear_axis, log_axis
+from resgrid.reporting.confusions import most_confused
+from resgrid.reporting.execution import run_url
+from resgrid.reporting.style import network_styles
+from resgrid.reporting.svg import PLOT_HEIGHT, PLOT_WIDTH, Chart
 
 if TYPE_CHECKING:
     from tests.reporting.conftest import MakeStudy
@@ -77,7 +79,7 @@ def test_summary_holds_the_aggregates(make_study: MakeStudy) -> None:
     plain20 = make_study().summary()["networks"][1]
     assert plain20["network"] == "plain20"
     assert plain20["seeds"] == [0, 1]
-    assert plain20["test_error"] == {"mean": 7.0, "deviation": pytest.approx(2**0.5), "n": 2}
+    assert plain20["test_error"] == {"mean": 7.0, "standard_deviation": pytest.approx(2**0.5), "n": 2}
 
 
 def test_a_loss_that_json_cannot_hold_is_null(make_study: MakeStudy) -> None:
@@ -91,7 +93,7 @@ def test_without_records_the_report_is_written_and_says_so(make_study: MakeStudy
     study = make_study(records=False)
     page = study.page()
     assert "8 of 8 cells have no run record on this machine" in page
-    assert "No run record is on this machine, so hardware" in page
+    assert "This machine has no run records, so hardware" in page
     assert {cell["run_id"] for cell in study.summary()["cells"]} == {None}
 
 
@@ -126,7 +128,7 @@ def test_each_figure_has_a_text_in_its_place(make_study: MakeStudy) -> None:
     charts = 2 + 2 + 2 + 2 + 2 + 6 + 2  # depth, Fig. 1, Fig. 6, cost, Fig. 7, gradients, blocks
     assert len(texts) == charts + 4 + 4  # confusions, activation maps
     assert all(len(text) > 40 for text in texts)
-    assert "Training error against depth. Plain: 0.50 % (plain8) to 7.00 % (plain20)" in texts[0]
+    assert "Training error against depth. Plain: 0.50% (plain8) to 7.00% (plain20)" in texts[0]
 
 
 def test_a_section_without_its_files_says_so_in_a_line(make_study: MakeStudy) -> None:
@@ -154,9 +156,9 @@ def test_responses_that_dwarf_the_others_get_a_logarithmic_axis(make_study: Make
 
     def scales() -> set[bool]:
         results = study.results()
-        found = layer_responses(results, looks_of(results))
+        found = layer_responses(results, network_styles(results))
         assert found is not None
-        return {panel.y.log for panel in found.panels}
+        return {chart.y.log for chart in found.charts}
 
     assert scales() == {False}
     path = study.paths("plain8", 0).analysis("responses")
@@ -178,9 +180,9 @@ def test_a_block_without_input_is_a_gap(make_study: MakeStudy) -> None:
     table.to_csv(path, index=False)
     assert not re.search('data-ys="[^"]*inf', study.page())
     results = study.results()
-    found = blocks(results, looks_of(results))
+    found = blocks(results, network_styles(results))
     assert found is not None
-    assert all(math.isfinite(panel.y.high) for panel in found.panels)
+    assert all(math.isfinite(chart.y.high) for chart in found.charts)
 
 
 def test_a_network_of_which_one_seed_was_analysed_is_shown_with_it(make_study: MakeStudy) -> None:
@@ -281,7 +283,7 @@ def test_top5_errors_and_the_scales_of_table_4(make_study: MakeStudy) -> None:
     assert '<a href="#table-4">' in text
     assert ["resnet50-imagenet-B", "20.74", "5.25", "2.50 ± 0.71", "0.75 ± 0.35"] in rows_of(text, "table-4")
     assert "ours use other views" in text
-    assert "scales of a test image [224, 256], not [224, 256, 384, 480, 640]" in text
+    assert "scales of a test image 224 and 256, not 224, 256, 384, 480 and 640" in text
     assert "test, top 5 |" in study.markdown()
     assert "| **2.50 ± 0.71** | 0.75 ± 0.35 |" in study.markdown()
 
@@ -294,11 +296,11 @@ def test_without_top5_errors_no_column_is_for_them(make_study: MakeStudy) -> Non
 
 
 def labeled(text: str) -> dict[str, tuple[float, float, str]]:
-    panel = Panel("", linear_axis("", 0, 100), linear_axis("", 0, 100), "")
+    chart = Chart("", linear_axis("", 0, 100), linear_axis("", 0, 100), "")
     for point in text.split():
         name, x, y = point.split(",")
-        panel.label(float(x), float(y), name)
-    found = re.findall(r'class="label" x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)"[^>]*>([^<]+)<', panel.__html__())
+        chart.label(float(x), float(y), name)
+    found = re.findall(r'class="label" x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)"[^>]*>([^<]+)<', chart.__html__())
     return {name: (float(x), float(y), anchor) for x, y, anchor, name in found}
 
 
@@ -323,7 +325,7 @@ def test_text_from_outside_is_shown_and_not_obeyed(make_study: MakeStudy) -> Non
 def test_more_than_twenty_classes_give_a_table_of_confusions(make_study: MakeStudy) -> None:
     study = make_study({"plain8": [(1.0, 8)]}, card={"classes": [f"class {label}" for label in range(25)]})
     text = study.page()
-    assert "mixes up most in the test" in text
+    assert "confuses most in the test" in text
     assert 'class="heat"' not in text
 
 
@@ -337,7 +339,7 @@ def test_the_most_confused_classes_come_first(make_study: MakeStudy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tracking_uri", "address"),
+    ("tracking_uri", "url"),
     [
         ("http://host:5000", "http://host:5000/#/runs/abc"),
         ("https://me:secret@host/mlflow/", "https://host/mlflow/#/runs/abc"),
@@ -345,9 +347,9 @@ def test_the_most_confused_classes_come_first(make_study: MakeStudy) -> None:
         (None, None),
     ],
 )
-def test_runs_on_a_server_are_linked_without_credentials(tracking_uri: str | None, address: str | None) -> None:
+def test_runs_on_a_server_are_linked_without_credentials(tracking_uri: str | None, url: str | None) -> None:
     record = RunRecord(cell="plain8-0", fingerprint="f", run_id="abc", tracking_uri=tracking_uri)
-    assert run_address(record) == address
+    assert run_url(record) == url
 
 
 def test_each_run_is_linked_or_named(make_study: MakeStudy) -> None:
@@ -405,8 +407,3 @@ def test_the_stage_reports_on_the_grid_in_params(make_study: MakeStudy, monkeypa
     report.main()
     assert json.loads((REPORTS / "summary.json").read_text()) == study.summary()
     assert "Digits" in (REPORTS / "index.html").read_text()
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(42.4, "42 s"), (200, "3 min 20 s"), (18240, "5 h 4 min")])
-def test_durations_are_words(seconds: float, words: str) -> None:
-    assert duration(seconds) == words

@@ -37,7 +37,7 @@ def test_the_paper_s_preset_is_directly_comparable(make_study: MakeStudy) -> Non
 @pytest.mark.parametrize(
     ("config", "difference"),
     [
-        (changed("train", max_steps=1000), "steps 1000, not 64000"),
+        (changed("train", max_steps=1000), "steps 1,000, not 64,000"),
         (changed("optimizer", lr=0.05), "learning rate 0.05, not 0.1"),
         (changed("augment", flip=False), "flips off, not on"),
         (changed("schedule", warmup=None), "warm-up not as in the paper"),
@@ -153,20 +153,20 @@ def imagenet(preset: str = "imagenet-18-34", **section: dict[str, Any]) -> Confi
 @pytest.mark.parametrize(
     ("config", "differences"),
     [
-        (imagenet(), ["training images 1256167, not 1281167"]),
-        (imagenet("imagenet-deep"), ["training images 1256167, not 1281167"]),
+        (imagenet(), ["training images 1,256,167, not 1,281,167"]),
+        (imagenet("imagenet-deep"), ["training images 1,256,167, not 1,281,167"]),
         (
             imagenet("imagenet-deep", evaluate={"scales": [256]}),
             [
-                "training images 1256167, not 1281167",
-                "scales of a test image [256], not [224, 256, 384, 480, 640]",
+                "training images 1,256,167, not 1,281,167",
+                "scales of a test image 256, not 224, 256, 384, 480 and 640",
             ],
         ),
         (
             imagenet(train={"max_steps": 5000}, evaluate={"views": "single"}),
             [
-                "training images 1256167, not 1281167",
-                "steps 5000, not 600000",
+                "training images 1,256,167, not 1,281,167",
+                "steps 5,000, not 600,000",
                 "views of a test image single, not ten_crop",
             ],
         ),

@@ -15,9 +15,8 @@ import pytest
 from scipy import special
 
 from resgrid.cells import Cell
-from resgrid.reporting.claims import judge
 from resgrid.reporting.formatting import number as in_words
-from resgrid.reporting.formatting import percent
+from resgrid.reporting.formatting import percent, with_unit
 from resgrid.reporting.provenance import HOW
 from resgrid.reporting.selection import selections
 
@@ -203,12 +202,12 @@ def test_the_numbers_of_a_claim_are_those_of_the_verdict_and_name_its_cells(anal
     results = analyzed.results()
     cells = {cell.cell.name for cell in results.cells}
     count = 0
-    for verdict in judge(results, analyzed.ensembles()):
+    for verdict in analyzed.content().verdicts:
         rows = re.findall(rf'<tr data-claim="{verdict.key}" data-cells="(.*?)">(.*?)</tr>', page, re.DOTALL)
         for evidence, (named, row) in zip(verdict.evidence, rows, strict=True):
             count += 1
             assert set(expanded(named)) == set(evidence.cells) <= cells
-            assert f"{in_words(evidence.value, evidence.unit)} {evidence.unit}" in row
+            assert with_unit(evidence.value, evidence.unit) in row
             if evidence.interval:
                 low, high = (in_words(end, evidence.unit) for end in evidence.interval)
                 assert f"{low} to {high}" in row
@@ -223,13 +222,13 @@ def test_the_numbers_of_selection_are_those_of_the_cells(analyzed: Study, page: 
         cells = re.findall(r"<td[^>]*>(.*?)</td>", shown[name], re.DOTALL)
         words = [re.sub("<[^>]*>", "", cell) for cell in cells]
         assert words == [
-            percent(row.last),
-            percent(row.validated),
-            in_words(row.best_validated, "%"),
-            percent(row.forbidden_weights),
-            in_words(row.forbidden_run, "%"),
-            in_words(row.forbidden, "%"),
+            percent(row.final),
+            percent(row.validation_selected),
+            in_words(row.best_by_validation, "%"),
+            percent(row.test_selected_weights),
+            in_words(row.test_selected_run, "%"),
+            in_words(row.test_selected, "%"),
             in_words(row.inflation, "%"),
-            in_words(row.inflation_by_luck or 0.0, "%"),
+            in_words(row.expected_inflation or 0.0, "%"),
             in_words(row.optimism, "points"),
         ]

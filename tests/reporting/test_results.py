@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from resgrid.reporting.results import Comparison, ResultsError, Spread, read_card
+from resgrid.reporting.reading import read_card
+from resgrid.reporting.results import ResultsError
+from resgrid.reporting.statistics import Sample
 
 if TYPE_CHECKING:
     from tests.reporting.conftest import MakeStudy
 
 
 def test_a_spread_has_the_mean_and_the_sample_deviation() -> None:
-    spread = Spread((1.0, 2.0, 6.0))
+    spread = Sample((1.0, 2.0, 6.0))
     assert spread.n == 3
     assert spread.mean == 3.0
-    assert spread.deviation == pytest.approx(7**0.5)  # (4 + 1 + 9) / (3 - 1)
+    assert spread.standard_deviation == pytest.approx(7**0.5)  # (4 + 1 + 9) / (3 - 1)
 
 
 def test_one_seed_has_no_deviation() -> None:
-    assert Spread((2.5,)).deviation is None
+    assert Sample((2.5,)).standard_deviation is None
 
 
 def test_cells_and_networks_keep_the_order_of_the_grid(make_study: MakeStudy) -> None:
@@ -35,7 +37,7 @@ def test_errors_are_aggregated_over_the_seeds(make_study: MakeStudy) -> None:
     plain20 = make_study().results().networks[1]
     assert plain20.errors["train_error"].values == (6.0, 8.0)
     assert plain20.errors["test_error"].mean == 7.0  # 24 and 32 wrong images of 400
-    assert plain20.errors["test_error"].deviation == pytest.approx(2**0.5)
+    assert plain20.errors["test_error"].standard_deviation == pytest.approx(2**0.5)
     assert plain20.errors["selected_test_error"].mean == 7.75
 
 
@@ -79,19 +81,23 @@ def test_many_missing_cells_are_counted_and_the_first_ones_named(make_study: Mak
 @pytest.mark.parametrize(
     ("file", "text", "problem"),
     [
-        ("metrics.json", "{", "metrics.json can't be read"),
-        ("metrics.json", "{}", "metrics.json can't be read: network: Field required"),
-        ("evaluation.json", '{"test_loss": 1}', "evaluation.json can't be read: test_error"),
-        ("curve.csv", "", "curve.csv can't be read"),
-        ("curve.csv", "step,loss\n1,2\n", "curve.csv has the columns step, loss"),
-        ("curve.csv", "step,epoch,lr,train/loss,train/error,val/loss,val/error\n", "curve.csv has no rows"),
-        ("confusion.csv", "actual,predicted\n" + "0,zebra\n" * 400, "confusion.csv names a class"),
+        ("metrics.json", "{", "metrics.json: damaged"),
+        ("metrics.json", "{}", "metrics.json: damaged: network: Field required"),
+        ("evaluation.json", '{"test_loss": 1}', "evaluation.json: damaged: test_error"),
+        ("curve.csv", "", "curve.csv: damaged"),
+        ("curve.csv", "step,loss\n1,2\n", "curve.csv: has the columns step, loss"),
+        ("curve.csv", "step,epoch,lr,train/loss,train/error,val/loss,val/error\n", "curve.csv: has no rows"),
+        (
+            "confusion.csv",
+            "actual,predicted\n" + "0,zebra\n" * 400,
+            "confusion.csv: has a class that is not in the data",
+        ),
         (
             "confusion.csv",
             "actual,predicted\n" + "0,0\n" * 399,
-            "confusion.csv has 399 images, and evaluation.json 400",
+            "confusion.csv: has 399 images, evaluation.json 400",
         ),
-        ("confusion.csv", "actual,predicted\n" + "0,0\n" * 400, "confusion.csv gives a test error of 0.000 %"),
+        ("confusion.csv", "actual,predicted\n" + "0,0\n" * 400, "confusion.csv: has a test error of 0.000%"),
     ],
 )
 def test_broken_or_contradicting_files_are_refused(make_study: MakeStudy, file: str, text: str, problem: str) -> None:
@@ -106,18 +112,10 @@ def test_broken_or_contradicting_files_are_refused(make_study: MakeStudy, file: 
 def test_files_of_another_cell_are_refused(make_study: MakeStudy) -> None:
     study = make_study()
     study.paths("plain20", 1).metrics.write_bytes(study.paths("plain20", 0).metrics.read_bytes())
-    with pytest.raises(ResultsError, match="is of plain20 with seed 0"):
+    with pytest.raises(ResultsError, match="belongs to plain20 with seed 0"):
         study.results()
 
 
 def test_data_that_are_not_prepared_are_a_clear_error(make_study: MakeStudy) -> None:
-    with pytest.raises(ResultsError, match=r"card.json is missing.*dvc repro"):
+    with pytest.raises(ResultsError, match=r"card.json: missing.*dvc repro"):
         read_card(make_study().root)
-
-
-def test_a_comparison_is_made_seed_by_seed(make_study: MakeStudy) -> None:
-    study = make_study({"plain8": [(0.0, 10), (0.0, 12)], "plain20": [(0.0, 30), (0.0, 40)]})
-    comparison = Comparison("test_error", *study.results().networks)
-    assert comparison.differences.values == (5.0, 7.0)
-    assert comparison.difference.mean == 6.0
-    assert comparison.difference.interval == pytest.approx((6 - 12.7062, 6 + 12.7062), abs=1e-4)

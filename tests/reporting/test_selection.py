@@ -1,4 +1,4 @@
-"""Honest and forbidden choices side by side, on numbers worked out by hand."""
+"""Valid and test-selected errors, on numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ def selection(make_study: MakeStudy) -> Selection:
     return selection
 
 
-def test_what_may_be_chosen(selection: Selection) -> None:
+def test_valid_selection(selection: Selection) -> None:
     assert selection.network == "plain8"
-    assert selection.last.mean == 11
-    assert selection.validated.values == SELECTED
-    assert selection.best_validated == 11.0  # of seed 0, the first of the two with 11.5 % on the validation images
+    assert selection.final.mean == 11
+    assert selection.validation_selected.values == SELECTED
+    assert selection.best_by_validation == 11.0  # of seed 0, the first of the two with 11.5 % on the validation images
 
 
-def test_what_must_not_be_chosen(selection: Selection) -> None:
-    assert selection.forbidden_weights.values == (10.0, 9.5, 11.0)
-    assert selection.forbidden_run == 10.0
-    assert selection.forbidden == 9.5
+def test_selection_by_test_error(selection: Selection) -> None:
+    assert selection.test_selected_weights.values == (10.0, 9.5, 11.0)
+    assert selection.test_selected_run == 10.0
+    assert selection.test_selected == 9.5
     assert selection.inflation == pytest.approx(1.5)
     assert selection.inflation_by_run == pytest.approx(1.0)
-    assert selection.inflation_by_luck == pytest.approx(0.846284)  # of three, with a deviation of 1
+    assert selection.expected_inflation == pytest.approx(0.846284)  # of three, with a standard deviation of 1
 
 
-def test_what_choosing_the_step_promises_and_delivers(selection: Selection) -> None:
-    assert selection.step_promise.values == (1.5, 2.0, 0.5)
-    assert selection.step_delivery.values == (-1.0, 2.5, 0.0)
+def test_gains_of_selecting_the_step(selection: Selection) -> None:
+    assert selection.validation_gain.values == (1.5, 2.0, 0.5)
+    assert selection.test_gain.values == (-1.0, 2.5, 0.0)
     assert selection.optimism == pytest.approx(4 / 3 - 0.5)
 
 
-def test_one_run_leaves_the_weights_to_choose(make_study: MakeStudy) -> None:
+def test_one_run_can_still_select_weights(make_study: MakeStudy) -> None:
     (selection,) = selections(make_study({"plain8": [(1.0, 40)]}, records=False).results())
     assert selection.inflation == selection.inflation_by_run == 0
-    assert selection.inflation_by_luck is None
+    assert selection.expected_inflation is None
 
 
 def test_each_network_has_a_row_by_depth(make_study: MakeStudy) -> None:

@@ -10,10 +10,10 @@ from scipy import stats
 
 from resgrid.reporting.statistics import (
     Moments,
-    Spread,
+    Sample,
     expected_best,
     holm,
-    lies_within,
+    is_equivalent,
     paired_difference,
     power,
     seeds_needed,
@@ -22,22 +22,27 @@ from resgrid.reporting.statistics import (
 )
 
 FIRST, SECOND = (8.9, 9.1, 8.6, 9.3, 9.0), (8.2, 8.8, 8.5, 8.4, 8.7)
-DIFFERENCES = Spread(tuple(second - first for first, second in zip(FIRST, SECOND, strict=True)))
+DIFFERENCES = Sample(tuple(second - first for first, second in zip(FIRST, SECOND, strict=True)))
 
 
 def test_a_spread_by_hand() -> None:
-    spread = Spread((1.0, 2.0, 6.0))
+    spread = Sample((1.0, 2.0, 6.0))
     assert (spread.n, spread.mean, spread.best) == (3, 3.0, 1.0)
-    assert spread.deviation == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
-    # t of 2 degrees of freedom at 97.5 % is 4.302653 in every table.
+    assert spread.standard_deviation == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
+    # t of 2 degrees of freedom at 97.5% is 4.302653 in every table.
     reach = 4.302653 * math.sqrt(7) / math.sqrt(3)
     assert spread.interval == pytest.approx((3 - reach, 3 + reach), rel=1e-6)
     assert spread.prediction_interval == pytest.approx((3 - 2 * reach, 3 + 2 * reach), rel=1e-6)
 
 
 def test_one_seed_has_no_deviation_and_no_interval() -> None:
-    spread = Spread((4.0,))
-    assert (spread.mean, spread.deviation, spread.interval, spread.prediction_interval) == (4.0, None, None, None)
+    spread = Sample((4.0,))
+    assert (spread.mean, spread.standard_deviation, spread.interval, spread.prediction_interval) == (
+        4.0,
+        None,
+        None,
+        None,
+    )
     difference = paired_difference(spread)
     assert (difference.mean, difference.interval, difference.p) == (4.0, None, None)
 
@@ -51,24 +56,24 @@ def test_the_paired_comparison_is_scipy_s() -> None:
 
 def test_the_interval_excludes_zero_exactly_where_p_is_below_five_percent() -> None:
     for shift in np.linspace(-1, 1, 41):
-        difference = paired_difference(Spread(tuple(value + shift for value in DIFFERENCES.values)))
+        difference = paired_difference(Sample(tuple(value + shift for value in DIFFERENCES.values)))
         assert difference.interval is not None
         assert difference.p is not None
         assert (difference.interval[0] > 0 or difference.interval[1] < 0) == (difference.p < 0.05)
 
 
 @pytest.mark.parametrize(("count", "p"), [(2, 0.5), (5, 0.0625), (8, 2 / 256)])
-def test_equal_differences_are_no_proof_by_themselves(count: int, p: float) -> None:
-    assert paired_difference(Spread((0.25,) * count)).p == p
-    assert paired_difference(Spread((0.0,) * count)).p == 1
+def test_few_equal_differences_are_not_significant(count: int, p: float) -> None:
+    assert paired_difference(Sample((0.25,) * count)).p == p
+    assert paired_difference(Sample((0.0,) * count)).p == 1
 
 
-def test_differences_that_are_equal_but_for_rounding_are_equal() -> None:
+def test_differences_equal_up_to_rounding_are_equal() -> None:
     """One image of 360 more, four times: floats make four different numbers of it, with a tiny deviation."""
     differences = [100 * (wrong + 1) / 360 - 100 * wrong / 360 for wrong in (1, 13, 46, 178)]
     assert len(set(differences)) > 1
-    assert paired_difference(Spread(tuple(differences))).p == 2 / 16
-    assert paired_difference(Spread((1e-16, -3e-17, 2e-17))).p == 1
+    assert paired_difference(Sample(tuple(differences))).p == 2 / 16
+    assert paired_difference(Sample((1e-16, -3e-17, 2e-17))).p == 1
 
 
 def test_sign_flips_by_hand() -> None:
@@ -78,7 +83,7 @@ def test_sign_flips_by_hand() -> None:
     assert sign_flip_p((0.1, 0.2, -0.3)) == 1
     assert sign_flip_p((0.0,) * 400) == 1
     assert sign_flip_p((2.0,) * 400) == 2.0**-399
-    with pytest.raises(ValueError, match="21 differences; all signs are enumerated for at most 20"):
+    with pytest.raises(ValueError, match="21 differences: too many to enumerate; use at most 20"):
         sign_flip_p((1.0, 2.0, 3.0) * 7)
 
 
@@ -118,10 +123,12 @@ def test_holm_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "alike"), [((-0.9, 0.9), True), ((-1.0, 0.5), False), ((0.2, 1.1), False), (None, False)]
+    ("interval", "equivalent"), [((-0.9, 0.9), True), ((-1.0, 0.5), False), ((0.2, 1.1), False), (None, False)]
 )
-def test_alike_means_the_whole_interval_inside_the_margin(interval: tuple[float, float] | None, alike: bool) -> None:
-    assert lies_within(interval, 1.0) is alike
+def test_equivalence_needs_the_whole_interval_within_the_margin(
+    interval: tuple[float, float] | None, equivalent: bool
+) -> None:
+    assert is_equivalent(interval, 1.0) is equivalent
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Grids with known effects, made in memory: hundreds of them tell how often a rule errs."""
+"""Grids with known effects, made in memory; hundreds of them measure how often a rule errs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _COLUMNS = pd.Index(CURVE_COLUMNS)
 
 @dataclass(frozen=True)
 class Truth:
-    """What a network's runs scatter around.
+    """The expected values of a network's runs.
 
     Attributes:
         train: training error, in percent.
         test: test error, in percent.
         speed: steps in which the validation error falls by a factor of e.
-        response: mean deviation of the layers' responses.
+        response: mean standard deviation of the layers' responses.
         gradient: norm in the first layer over that in the last.
     """
 
@@ -41,11 +41,11 @@ class Truth:
 
 @dataclass
 class Maker:
-    """Draws grids: `Maker(seed)` gives the same ones each time.
+    """Random source of grids; equal seeds give equal grids.
 
     Attributes:
-        noise: deviation of the errors over the seeds, in points; of other quantities, a tenth of it, relative.
-        common: the part of it that is the seed's, the same for every network.
+        noise: standard deviation of the errors over the seeds, in points; relative, a tenth of it for other quantities.
+        common: standard deviation of an effect of the seed that all networks share.
     """
 
     seed: int
@@ -89,7 +89,7 @@ class Maker:
         )
 
     def _error(self, mean: float, images: int = TEST_IMAGES) -> float:
-        """A whole number of images, in percent."""
+        """Draw a whole number of images, in percent."""
         drawn = float(np.clip(self.random.normal(mean, self.noise), 0, 100))
         return 100 * round(drawn * images / 100) / images
 
@@ -100,7 +100,7 @@ class Maker:
         return pd.DataFrame(np.stack((STEPS, STEPS / 70, rate, error, error, error, error), axis=1), columns=_COLUMNS)
 
     def ensemble(self, members: Sequence[float], error: float, name: str = "plain20") -> Ensemble:
-        """Members with these error rates, in percent, and an ensemble that errs so often, independently by image."""
+        """Draw members and an ensemble with these error rates, in percent, independently by image."""
         cells = self.grid({name: Truth(0, 0)}, len(members)).networks[0].cells
         rates = np.array([[rate] for rate in members])
         wrong = self.random.random((len(members), TEST_IMAGES)) < rates / 100
@@ -114,7 +114,7 @@ def _responses(mean: float) -> pd.DataFrame:
 
 
 def _gradients(first_over_last: float) -> pd.DataFrame:
-    """Evenly in logarithms from layer to layer, at three steps; the last is furthest from even."""
+    """Return norms that change evenly in logarithms from layer to layer, at three steps, increasingly."""
     tables: list[pd.DataFrame] = []
     for step, power in ((1, 0.0), (1000, 0.5), (2000, 1.0)):
         norms = 0.3 * first_over_last ** (power * np.linspace(1, 0, LAYERS))

@@ -1,12 +1,12 @@
-"""Networks compared seed by seed, and the rules by which several comparisons answer one question."""
+"""Comparisons of networks seed by seed, and the rules by which several comparisons answer one question."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 from resgrid.reporting.formatting import Unit, counted, estimate
 from resgrid.reporting.results import CellResult, NetworkResult
@@ -14,38 +14,41 @@ from resgrid.reporting.statistics import (
     ALPHA,
     Difference,
     Interval,
-    Spread,
+    Sample,
     holm,
-    lies_within,
+    is_equivalent,
     paired_difference,
     seeds_needed,
 )
 from resgrid.reporting.verdicts import Answer, Evidence
 
+Direction = Literal["up", "down"]
 Measured = Callable[[CellResult], float]
 
+ONE_SEED = "With one seed, a difference can't be distinguished from chance."
+
 _TINY = 1e-30
-_LARGEST_EXPONENT = 700.0  # of a number that a float can hold
+_LARGEST_EXPONENT = 700.0  # of a number that a float can represent
 _MOST_LISTED = 3
-_MOST_SEEDS = 1000  # beyond it, "more seeds" is no advice
+_MOST_SEEDS = 1000  # more is not a useful recommendation
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two networks (or two sets of them) compared seed by seed.
+    """Two networks, or two sets of networks, compared seed by seed.
 
     Attributes:
         first: name of the first.
         second: name of the second.
-        what: is compared, such as `test error`.
+        quantity: such as `test error`.
         differences: second minus first by seed; of logarithms if the unit is `times`.
     """
 
     first: str
     second: str
-    what: str
+    quantity: str
     unit: Unit
-    differences: Spread
+    differences: Sample
     cells: tuple[str, ...]
 
     @cached_property
@@ -58,132 +61,169 @@ class Contrast:
 
     @property
     def interval(self) -> Interval | None:
-        low_high = self.difference.interval
-        if low_high is None or self.unit != "times":
-            return low_high
-        return _ratio(low_high[0]), _ratio(low_high[1])
-
-    @property
-    def seeds(self) -> str:
-        return counted(self.differences.n, "seed")
+        interval = self.difference.interval
+        if interval is None or self.unit != "times":
+            return interval
+        return _ratio(interval[0]), _ratio(interval[1])
 
     @property
     def text(self) -> str:
-        """Such as: +3.21 points (95 % interval +2.40 to +4.02; 5 seeds)."""
-        text = estimate(self.value, self.interval, self.unit)
-        return f"{text} ({self.seeds})" if self.interval is None else f"{text[:-1]}; {self.seeds})"
+        """Such as `+3.21 points (95% confidence interval +2.40 to +4.02; 5 seeds)`."""
+        text, seeds = estimate(self.value, self.interval, self.unit), counted(self.differences.n, "seed")
+        return f"{text} ({seeds})" if self.interval is None else f"{text[:-1]}; {seeds})"
+
+    @property
+    def change(self) -> str:
+        """The difference as the beginning of a sentence."""
+        if self.unit == "times":
+            return f"The {self.quantity} of {self.second} is {self.text} that of {self.first}"
+        return f"From {self.first} to {self.second}, the {self.quantity} changes by {self.text}"
+
+    def direction(self, p: float | None) -> Direction | None:
+        """Return the direction from first to second; None if this p, which may be adjusted, is not significant."""
+        if p is None or p >= ALPHA:
+            return None
+        return "up" if self.difference.mean > 0 else "down"
 
     def evidence(self, p: float | None) -> Evidence:
-        label = f"{self.first} → {self.second}, {self.what}"
+        label = f"{self.first} → {self.second}, {self.quantity}"
         return Evidence(label, self.value, self.interval, self.unit, p, self.cells)
 
     def beyond(self, margin: float) -> float | None:
-        """p of lying outside ±`margin`; None for one seed, 1 inside it."""
+        """Return the p for a difference beyond ±`margin`; None for one seed, 1 if the mean lies within."""
         if self.difference.p is None:
             return None
         if abs(self.difference.mean) <= margin:
             return 1.0
         shift = math.copysign(margin, self.difference.mean)
-        return paired_difference(Spread(tuple(value - shift for value in self.differences.values))).p
+        return paired_difference(Sample(tuple(value - shift for value in self.differences.values))).p
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Contrasts that answer one question.
+
+    Attributes:
+        ps: the contrasts' p values by Holm's method; None for all with one seed.
+    """
+
+    contrasts: tuple[Contrast, ...]
+    ps: tuple[float | None, ...]
+
+    @classmethod
+    def adjusted(cls, contrasts: Iterable[Contrast]) -> Self:
+        """Adjust the contrasts' p values for each other."""
+        contrasts = tuple(contrasts)
+        return cls(contrasts, tuple(adjust([contrast.difference.p for contrast in contrasts])))
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        return [contrast.evidence(p) for contrast, p in zip(self.contrasts, self.ps, strict=True)]
+
+    def part(self, indices: Sequence[int]) -> Comparisons:
+        """Select contrasts and keep their p values, which stay adjusted for all."""
+        return Comparisons(
+            tuple(self.contrasts[index] for index in indices), tuple(self.ps[index] for index in indices)
+        )
+
+    def going(self, direction: Direction | None) -> list[Contrast]:
+        """Return the contrasts that go significantly in this direction; the rest for None."""
+        pairs = zip(self.contrasts, self.ps, strict=True)
+        return [contrast for contrast, p in pairs if contrast.direction(p) == direction]
+
+    def judge(self, claimed: Direction) -> tuple[Answer, list[Contrast]]:
+        """Answer whether all contrasts go as claimed; contradicted if one goes the other way.
+
+        Returns:
+            The answer and the contrasts that decide it.
+        """
+        against = self.going("down" if claimed == "up" else "up")
+        if against:
+            return "contradicted", against
+        remaining = self.going(None)
+        return ("inconclusive", remaining) if remaining else ("reproduced", list(self.contrasts))
+
+
+def judge_equivalence(margin: float, contrasts: Sequence[Contrast]) -> tuple[Answer, list[Contrast]]:
+    """Answer whether all contrasts are equivalent within ±`margin`; contradicted if one lies significantly outside.
+
+    Returns:
+        The answer and the contrasts that decide it.
+    """
+    ps = adjust([contrast.beyond(margin) for contrast in contrasts])
+    outside = [contrast for contrast, p in zip(contrasts, ps, strict=True) if p is not None and p < ALPHA]
+    if outside:
+        return "contradicted", outside
+    remaining = [contrast for contrast in contrasts if not is_equivalent(contrast.difference.interval, margin)]
+    return ("inconclusive", remaining) if remaining else ("reproduced", list(contrasts))
+
+
+def compare(first: NetworkResult, second: NetworkResult, measured: Measured, quantity: str) -> Contrast:
+    """Compare errors seed by seed, in points."""
+    differences = [measured(after) - measured(before) for before, after in _seed_by_seed(first, second)]
+    return Contrast(first.name, second.name, quantity, "points", Sample(tuple(differences)), cell_names(first, second))
+
+
+def compare_ratio(first: NetworkResult, second: NetworkResult, measured: Measured, quantity: str) -> Contrast:
+    """Compare positive quantities seed by seed, as a ratio."""
+    ratios = [
+        math.log(max(measured(after), _TINY)) - math.log(max(measured(before), _TINY))
+        for before, after in _seed_by_seed(first, second)
+    ]
+    return Contrast(first.name, second.name, quantity, "times", Sample(tuple(ratios)), cell_names(first, second))
+
+
+def cell_names(*networks: NetworkResult) -> tuple[str, ...]:
+    """List the cells of these networks by name."""
+    return tuple(cell.cell.name for network in networks for cell in network.cells)
+
+
+def adjust(ps: Sequence[float | None]) -> list[float | None]:
+    """Adjust p values by Holm's method; None for all if one is None."""
+    known = [p for p in ps if p is not None]
+    return [*holm(known)] if len(known) == len(ps) else [None] * len(ps)
+
+
+def not_significant(contrasts: Sequence[Contrast]) -> str:
+    """Describe the contrast nearest to significance, with the seeds that would be needed."""
+    nearest = min(contrasts, key=lambda contrast: contrast.difference.p or 0)
+    difference, standard_deviation = nearest.difference, nearest.differences.standard_deviation
+    if difference.p is None or standard_deviation is None:
+        return f"{nearest.change}. {ONE_SEED}"
+    others = len(contrasts) - 1
+    like = f", like {counted(others, 'other comparison')}" if others else ""
+    if difference.p < ALPHA:
+        return f"{nearest.change}. This is not significant{like} after adjustment for all comparisons of this claim."
+    needed = seeds_needed(difference.mean, standard_deviation)
+    if needed is None:
+        return f"{nearest.change}: no difference."
+    seeds = f"more than {_MOST_SEEDS:,} seeds" if needed > _MOST_SEEDS else f"about {counted(needed, 'seed')}"
+    return f"{nearest.change}. This is not significant{like}; at this variability, 80% power takes {seeds}."
+
+
+def significant(contrasts: Sequence[Contrast], relation: str) -> str:
+    """Describe significant contrasts, such as `resnet20-A has a lower test error than plain20: −3.21 points (…).`
+
+    Of more than three, only the smallest effect is described.
+    """
+    if len(contrasts) <= _MOST_LISTED:
+        return "; ".join(f"{each.second} {relation} {each.first}: {each.text}" for each in contrasts) + "."
+    least = min(contrasts, key=lambda contrast: abs(contrast.difference.mean))
+    smallest = f"{least.second} {relation} {least.first}: {least.text}"
+    return f"This holds in {len(contrasts)} comparisons; in the smallest effect, {smallest}."
+
+
+def describe(answer: Answer, decisive: Sequence[Contrast], quantity: str) -> str:
+    """Describe the contrasts that decide whether a quantity is lower, as claimed."""
+    if answer == "inconclusive":
+        return not_significant(decisive)
+    return significant(decisive, f"has a {'lower' if answer == 'reproduced' else 'higher'} {quantity} than")
 
 
 def _ratio(logarithm: float) -> float:
     return math.exp(min(logarithm, _LARGEST_EXPONENT))
 
 
-def compare(first: NetworkResult, second: NetworkResult, measured: Measured, what: str) -> Contrast:
-    """Errors in points, seed by seed."""
-    differences = [measured(after) - measured(before) for before, after in _seed_by_seed(first, second)]
-    return Contrast(first.name, second.name, what, "points", Spread(tuple(differences)), cell_names(first, second))
-
-
-def compare_ratio(first: NetworkResult, second: NetworkResult, measured: Measured, what: str) -> Contrast:
-    """Positive quantities as a ratio, seed by seed."""
-    ratios = [
-        math.log(max(measured(after), _TINY)) - math.log(max(measured(before), _TINY))
-        for before, after in _seed_by_seed(first, second)
-    ]
-    return Contrast(first.name, second.name, what, "times", Spread(tuple(ratios)), cell_names(first, second))
-
-
 def _seed_by_seed(first: NetworkResult, second: NetworkResult) -> list[tuple[CellResult, CellResult]]:
     seconds = {cell.cell.seed: cell for cell in second.cells}
     return [(cell, seconds[cell.cell.seed]) for cell in first.cells]
-
-
-def cell_names(*networks: NetworkResult) -> tuple[str, ...]:
-    return tuple(cell.cell.name for network in networks for cell in network.cells)
-
-
-def adjusted(contrasts: Sequence[Contrast]) -> list[float | None]:
-    """The contrasts' p by Holm's method; None for all if there is one seed."""
-    return adjust([contrast.difference.p for contrast in contrasts])
-
-
-def adjust(ps: Sequence[float | None]) -> list[float | None]:
-    """Holm's adjustment; None for all if one is None."""
-    known = [p for p in ps if p is not None]
-    return [*holm(known)] if len(known) == len(ps) else [None] * len(ps)
-
-
-def goes(contrast: Contrast, p: float | None) -> Literal["up", "down", "undecided"]:
-    """Where the second lies from the first, by a p that may be adjusted."""
-    if p is None or p >= ALPHA:
-        return "undecided"
-    return "up" if contrast.difference.mean > 0 else "down"
-
-
-def all_go(
-    claimed: Literal["up", "down"], contrasts: Sequence[Contrast], ps: Sequence[float | None]
-) -> tuple[Answer, list[Contrast]]:
-    """Reproduced if all go as claimed, contradicted if one goes the other way; and the contrasts that say so."""
-    ways = [goes(contrast, p) for contrast, p in zip(contrasts, ps, strict=True)]
-    against = [contrast for contrast, way in zip(contrasts, ways, strict=True) if way not in (claimed, "undecided")]
-    if against:
-        return "contradicted", against
-    still_open = [contrast for contrast, way in zip(contrasts, ways, strict=True) if way == "undecided"]
-    return ("inconclusive", still_open) if still_open else ("reproduced", list(contrasts))
-
-
-def undecided(contrast: Contrast, others: int = 0) -> str:
-    """A sentence on a comparison that doesn't decide, with what would; `others` don't either."""
-    if contrast.unit == "times":
-        subject = f"The {contrast.what} of {contrast.second} is {contrast.text} that of {contrast.first}"
-    else:
-        subject = f"From {contrast.first} to {contrast.second} the {contrast.what} changes by {contrast.text}"
-    difference, deviation = contrast.difference, contrast.differences.deviation
-    if difference.p is None or deviation is None:
-        return f"{subject}: one seed can't tell an effect from chance."
-    nor = f" (nor {'do' if others > 1 else 'does'} {counted(others, 'other comparison')})" if others else ""
-    if difference.p < ALPHA:
-        return f"{subject}, which doesn't decide{nor} once it is adjusted for all the comparisons of this claim."
-    needed = seeds_needed(difference.mean, deviation)
-    if needed is None:
-        return f"{subject}: no difference shows."
-    if needed > _MOST_SEEDS:
-        return f"{subject}, which doesn't decide{nor}; an effect so small takes more than {_MOST_SEEDS:,} seeds."
-    return f"{subject}, which doesn't decide{nor}; at this spread about {needed:,} seeds would."
-
-
-def least_clear(contrasts: Sequence[Contrast]) -> str:
-    """Of several that don't decide, the one that is nearest to deciding."""
-    nearest = min(contrasts, key=lambda contrast: contrast.difference.p or 0)
-    return undecided(nearest, len(contrasts) - 1)
-
-
-def decided(contrasts: Sequence[Contrast], relation: str) -> str:
-    """Such as: resnet20-A has a lower test error than plain20: −3.21 points (…); of many, the smallest effect."""
-    if len(contrasts) <= _MOST_LISTED:
-        return "; ".join(f"{each.second} {relation} {each.first}: {each.text}" for each in contrasts) + "."
-    least = min(contrasts, key=lambda contrast: abs(contrast.difference.mean))
-    return f"So in {len(contrasts)} comparisons; the least: {least.second} {relation} {least.first}: {least.text}."
-
-
-def all_within(margin: float, contrasts: Sequence[Contrast]) -> tuple[Answer, list[Contrast]]:
-    """Reproduced if all lie within ±`margin`, contradicted if one lies outside; and the contrasts that say so."""
-    ps = adjust([contrast.beyond(margin) for contrast in contrasts])
-    outside = [contrast for contrast, p in zip(contrasts, ps, strict=True) if p is not None and p < ALPHA]
-    if outside:
-        return "contradicted", outside
-    still_open = [contrast for contrast in contrasts if not lies_within(contrast.difference.interval, margin)]
-    return ("inconclusive", still_open) if still_open else ("reproduced", list(contrasts))

@@ -1,60 +1,75 @@
-"""Numbers in words: means with their spread, differences with their sign, intervals, and what few seeds can't tell."""
+"""Formatting of numbers as text: means with their spread, signed differences, confidence intervals, counts."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from resgrid.reporting.statistics import Interval, Spread
+from resgrid.reporting.statistics import Interval, Sample
 
-# %: a level; points: a difference of two of them, with its sign; times: a ratio.
+# %: a level; points: a difference of two levels, with its sign; times: a ratio.
 Unit = Literal["%", "points", "times"]
 
+_MINUS = "\N{MINUS SIGN}"
 _MANY_SEEDS = 5
 
 
-def percent(spread: Spread) -> str:
-    """Mean ± sample deviation over the seeds, without the percent sign."""
-    return f"{spread.mean:.2f}" + ("" if spread.deviation is None else f" ± {spread.deviation:.2f}")
+def percent(sample: Sample) -> str:
+    """Format mean ± sample standard deviation, without the percent sign."""
+    return f"{sample.mean:.2f}" + ("" if sample.standard_deviation is None else f" ± {sample.standard_deviation:.2f}")
 
 
 def points(value: float) -> str:
-    """A difference in percentage points, with its sign."""
-    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+    """Format a difference in percentage points, with its sign."""
+    return f"{value:+.2f}".replace("-", _MINUS)
 
 
 def number(value: float, unit: Unit) -> str:
-    """Such as `9.62`, `+3.21` or `0.744`, without the unit."""
+    """Format such as `9.62`, `+3.21` or `0.744`, without the unit."""
     match unit:
         case "%":
-            return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")  # an interval of a small error may reach below zero
+            return f"{value:.2f}".replace("-", _MINUS)
         case "points":
             return points(value)
         case "times":
             return f"{value:#.3g}".rstrip(".")
 
 
+def with_unit(value: float, unit: Unit) -> str:
+    """Format such as `9.62%`, `+3.21 points` or `0.744 times`."""
+    return f"{number(value, unit)}{'' if unit == '%' else ' '}{unit}"
+
+
 def estimate(value: float, interval: Interval | None, unit: Unit) -> str:
-    """Such as: +3.21 points (95 % interval +2.40 to +4.02)."""
-    text = f"{number(value, unit)} {unit}"
+    """Format such as `+3.21 points (95% confidence interval +2.40 to +4.02)`."""
+    text = with_unit(value, unit)
     if interval is None:
         return text
-    return f"{text} (95 % interval {number(interval[0], unit)} to {number(interval[1], unit)})"
+    return f"{text} (95% confidence interval {number(interval[0], unit)} to {number(interval[1], unit)})"
 
 
 def listed(words: list[str]) -> str:
-    """Such as: A, B and C."""
+    """Format such as `A, B and C`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def counted(count: int, thing: str) -> str:
-    """Such as: 1 seed, 5 seeds."""
+    """Format such as `1 seed` or `5 seeds`."""
     return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
+def duration(seconds: float) -> str:
+    """Format such as `42 s`, `3 min 20 s` or `5 h 4 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def caution(seeds: int) -> str:
-    """What so many seeds can't tell; empty where there are enough for a deviation to mean something."""
+    """Return what this number of seeds cannot show; empty where a standard deviation is meaningful."""
     if seeds == 1:
-        return "There is one seed only: how much of a difference is chance can't be told."
+        return "With one seed, a difference can't be distinguished from chance."
     if seeds < _MANY_SEEDS:
-        return f"{seeds} seeds can show a large difference, but not measure a small one."
+        return f"With {seeds} seeds, large differences can be significant, but small ones can't be measured."
     return ""

@@ -10,8 +10,9 @@ from resgrid.config.report import ReportParams
 from resgrid.config.train import WarmupConfig
 from resgrid.names import parse_network
 from resgrid.paper import PublishedError
+from resgrid.reporting.formatting import listed
 from resgrid.reporting.results import Results
-from resgrid.reporting.statistics import Difference, Moments, Spread, welch_difference
+from resgrid.reporting.statistics import Difference, Moments, Sample, welch_difference
 
 _Setting = tuple[str, object, object]  # name, value in this grid, value in the paper
 
@@ -63,7 +64,7 @@ class PaperComparison:
     """
 
     published: PublishedError
-    ours: Spread
+    ours: Sample
     direct: bool
     label: str
     difference: Difference | None
@@ -76,11 +77,11 @@ def compare_with_published(results: Results, config: ReportParams, card: Dataset
     Only directly comparable errors are subtracted; the others carry a label.
     """
     ours = comparability(config, card)
-    spreads = {network.name: network.errors["test_error"] for network in results.networks}
+    samples = {network.name: network.errors["test_error"] for network in results.networks}
     return [
-        _compare(number, spreads[number.network], ours)
+        _compare(number, samples[number.network], ours)
         for number in (*paper.TABLE_6, *paper.REPRODUCTIONS)
-        if number.network in spreads and card.label.startswith(number.data)
+        if number.network in samples and card.label.startswith(number.data)
     ]
 
 
@@ -91,12 +92,12 @@ def comparable_errors(config: ReportParams, card: DatasetCard) -> dict[str, floa
     return {number.network: number.error for number in paper.TABLE_6 if number.error is not None}
 
 
-def _compare(published: PublishedError, ours: Spread, comparable: Comparability) -> PaperComparison:
+def _compare(published: PublishedError, ours: Sample, comparable: Comparability) -> PaperComparison:
     labels = [label for label in ("" if comparable.direct else comparable.label, published.caveat) if label]
     if labels or published.error is None:
         return PaperComparison(published, ours, not labels, "; ".join(labels), None, None)
     theirs = Moments(published.n, published.error, published.standard_deviation)
-    difference = welch_difference(theirs, Moments(ours.n, ours.mean, ours.deviation))
+    difference = welch_difference(theirs, Moments(ours.n, ours.mean, ours.standard_deviation))
     expected = None
     if published.n == 1 and ours.prediction_interval is not None:
         low, high = ours.prediction_interval
@@ -124,8 +125,14 @@ def differences_from_paper(config: ReportParams, card: DatasetCard) -> list[str]
         ("weight decay", config.optimizer.weight_decay, recipe.weight_decay),
         *(_imagenet_settings(config, card) if is_imagenet(card) else _cifar10_settings(config)),
     ]
-    differences = [f"{name} {ours}, not {theirs}" for name, ours, theirs in settings if ours != theirs]
+    differences = [f"{name} {_text(ours)}, not {_text(theirs)}" for name, ours, theirs in settings if ours != theirs]
     return [*differences, *_warmup_difference(config, card)]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return listed([_text(each) for each in value]) if value else "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _recipe(card: DatasetCard) -> paper.Recipe:

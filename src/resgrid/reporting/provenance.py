@@ -1,12 +1,12 @@
-"""Numbers that know which files they come from, so that each number on the page can be followed.
+"""Provenance of the page's numbers: the files and fields that each number comes from.
 
-A number on the page is an element with `data-source`, the values it is made of, one `<file>#<field>` each, and
-`data-how`, what was done with them: `value` (shown as it is), `mean`, `deviation` (of the sample), `best` and `worst`
-(the smallest and the largest), `sum-of-products` (of each two neighbors), `difference` (the mean of the second half
-minus the mean of the first) or, of files of logits, `ensemble` (the test error of the averaged probabilities).
-`data-unit` is what it was divided by, `data-minus` a published number that was taken from it.
+A number on the page is an element with `data-source`, one `<file>#<field>` for each value, and `data-how`, the way the
+values were combined: `value` (unchanged), `mean`, `deviation` (sample standard deviation), `best` and `worst` (lowest
+and highest), `sum-of-products` (of neighboring pairs), `difference` (mean of the second half minus mean of the first)
+or, from files of logits, `ensemble` (test error of the averaged probabilities). `data-unit` is a divisor, and
+`data-minus` a published number that was subtracted.
 
-Sources that differ in a seed alone are folded, as a shell would expand them:
+Sources that differ only in the seed are folded, as a shell would expand them:
 `runs/plain8-{0,1}/metrics.json#val_error`.
 """
 
@@ -25,11 +25,13 @@ from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.artifacts.files import RUNS
 from resgrid.artifacts.run_record import record_path
 from resgrid.reporting.ensembles import Ensemble
+from resgrid.reporting.formatting import points
 from resgrid.reporting.results import CellResult, Measure, NetworkResult
 
-RECORDS = ".resgrid/records"  # unless `RESGRID_STATE` puts them elsewhere
+RECORDS = ".resgrid/records"  # the default; `RESGRID_STATE` can change it
 
 How = Literal["value", "mean", "deviation", "best", "worst", "sum-of-products", "difference"]
+PipelineStage = Literal["train", "evaluate"]
 
 HOW: dict[str, Callable[[Sequence[float]], float]] = {
     "value": lambda values: values[0],
@@ -54,10 +56,10 @@ _FILE_OF_MEASURE: dict[Measure, str] = {
 
 @dataclass(frozen=True)
 class Number:
-    """A number with its origin.
+    """A number with its provenance.
 
     Attributes:
-        values: what the sources hold, in their order.
+        values: the values in the files, in the order of the sources.
         sources: `<file>#<field>`, such as `runs/plain8-0/evaluation.json#test_error`.
     """
 
@@ -70,13 +72,13 @@ class Number:
         return HOW[self.how](self.values)
 
     def shown(self, pattern: str = "%.2f", scale: float = 1) -> Markup:
-        """As HTML, by a printf pattern (or `,` for a whole number with commas), in units of `scale`."""
+        """Return HTML, by a printf pattern (or `,` for an integer with commas), in units of `scale`."""
         value = self.value / scale
         text = f"{round(value):,}" if pattern == "," else (pattern % value).replace("-", "\N{MINUS SIGN}")
-        return self.in_words(text, scale)
+        return self.shown_as(text, scale)
 
-    def in_words(self, text: str, scale: float = 1) -> Markup:
-        """As HTML, with a text of one's own for it, such as a duration's."""
+    def shown_as(self, text: str, scale: float = 1) -> Markup:
+        """Return HTML with a text for the number, such as a duration."""
         unit = Markup(' data-unit="{}"').format(f"{scale:g}") if scale != 1 else Markup("")
         how = Markup(' data-how="{}"').format(self.how) if self.how != "value" else Markup("")
         return Markup('<data value="{}" data-source="{}"{}{}>{}</data>').format(
@@ -85,46 +87,46 @@ class Number:
 
 
 def of_cell(cell: CellResult, measure: Measure) -> Number:
-    """One cell's error, in percent."""
+    """Return one cell's error, in percent."""
     return Number("value", (cell.errors[measure],), (measure_source(cell, measure),))
 
 
 def of_network(network: NetworkResult, measure: Measure, how: How) -> Number | None:
-    """An error over the seeds, in percent; None for the deviation of one seed."""
+    """Return an error over the seeds, in percent; None for the standard deviation of one seed."""
     if how == "deviation" and len(network.cells) == 1:
         return None
     return of_cells(network.cells, measure, how)
 
 
 def of_cells(cells: Sequence[CellResult], measure: Measure, how: How) -> Number:
-    """An error over any cells, in percent."""
+    """Return an error over any cells, in percent."""
     values = tuple(cell.errors[measure] for cell in cells)
     return Number(how, values, tuple(measure_source(cell, measure) for cell in cells))
 
 
 def difference(first: NetworkResult, second: NetworkResult, measure: Measure) -> Number:
-    """The second network's mean error minus the first's, in percentage points."""
+    """Return the second network's mean error minus the first's, in percentage points."""
     return of_cells((*first.cells, *second.cells), measure, "difference")
 
 
 def of_file(cell: CellResult, file: str, field: str, value: float) -> Number:
-    """A number that stands in one of a cell's files."""
+    """Return a number from one of a cell's files."""
     return Number("value", (value,), (source(cell, file, field),))
 
 
 def of_card(card: DatasetCard, split: str) -> Number:
-    """The images of a split."""
+    """Return the number of images in a split."""
     return Number("value", (card.counts[split],), (f"{PreparedPaths().card.as_posix()}#counts.{split}",))
 
 
-def of_record(cell: CellResult, stage: Literal["train", "evaluate"], field: str) -> Number | None:
-    """A number of the record of this cell's run; None where it has none."""
+def of_record(cell: CellResult, stage: PipelineStage, field: str) -> Number | None:
+    """Return a number from the cell's run record; None if it has none."""
     value = getattr(getattr(cell.record, stage, None), field, None)
     return None if value is None else Number("value", (value,), (record_source(cell, stage, field),))
 
 
-def device_seconds(cells: Iterable[CellResult], stage: Literal["train", "evaluate"]) -> Number | None:
-    """Wall time × devices, added up over the cells that have a record; None where none has."""
+def device_seconds(cells: Iterable[CellResult], stage: PipelineStage) -> Number | None:
+    """Return wall time × devices, summed over the cells that have a record; None if none has."""
     values: list[float] = []
     sources: list[str] = []
     for cell in cells:
@@ -135,21 +137,21 @@ def device_seconds(cells: Iterable[CellResult], stage: Literal["train", "evaluat
     return Number("sum-of-products", tuple(values), tuple(sources)) if values else None
 
 
-def record_source(cell: CellResult, stage: str, field: str) -> str:
+def record_source(cell: CellResult, stage: PipelineStage, field: str) -> str:
+    """Return the source of a field in the cell's run record."""
     return f"{RECORDS}/{record_path(cell.cell, cell.train.fingerprint).name}#{stage}.{field}"
 
 
 def against_paper(network: NetworkResult, published: float) -> Markup:
-    """Mean test error minus a published one, in percentage points, as HTML; only where they are like for like."""
+    """Return mean test error minus a directly comparable published one, in percentage points, as HTML."""
     mean = of_cells(network.cells, "test_error", "mean")
-    text = f"{mean.value - published:+.2f}".replace("-", "\N{MINUS SIGN}")
     return Markup('<data value="{:.10g}" data-source="{}" data-how="mean" data-minus="{:g}">{}</data>').format(
-        mean.value - published, " ".join(folded(mean.sources)), published, text
+        mean.value - published, " ".join(folded(mean.sources)), published, points(mean.value - published)
     )
 
 
 def of_ensemble(ensemble: Ensemble) -> Markup:
-    """The ensemble's test error as HTML; it is computed from the members' logits."""
+    """Return the ensemble's test error as HTML; it is computed from the members' logits."""
     files = folded(source(cell, "logits.npy") for cell in ensemble.members)
     return Markup('<data value="{:.10g}" data-source="{}" data-how="ensemble">{:.2f}</data>').format(
         ensemble.error, " ".join(files), ensemble.error
@@ -157,11 +159,22 @@ def of_ensemble(ensemble: Ensemble) -> Markup:
 
 
 def confusion_sources(network: NetworkResult) -> str:
+    """Return the folded sources of a network's confusion matrix."""
     return " ".join(folded(source(cell, "confusion.csv") for cell in network.cells))
 
 
+def measure_sources(network: NetworkResult, measure: Measure) -> str:
+    """Return the folded sources of an error over the seeds."""
+    return " ".join(folded(measure_source(cell, measure) for cell in network.cells))
+
+
+def column_sources(cells: Iterable[CellResult], file: str, column: str) -> str:
+    """Return the folded sources of a column over these cells."""
+    return " ".join(folded(source(cell, file, column) for cell in cells))
+
+
 def folded(sources: Iterable[str]) -> list[str]:
-    """Sources, or names of cells, with neighbors that differ in the seed alone as one: `plain8-{0,1}`."""
+    """Fold neighboring sources, or cell names, that differ only in the seed: `plain8-{0,1}`."""
     result: list[str] = []
     for (head, tail), group in groupby(sources, key=_around_seed):
         seeds = [each[len(head) : len(each) - len(tail)] for each in group]
@@ -175,14 +188,15 @@ def _around_seed(source: str) -> tuple[str, str]:
 
 
 def measure_source(cell: CellResult, measure: Measure) -> str:
+    """Return the source of one cell's error."""
     return source(cell, _FILE_OF_MEASURE[measure], measure)
 
 
 def source(cell: CellResult, file: str, field: str = "") -> str:
-    """Such as `runs/plain8-0/evaluation.json#test_error`, whatever folder the files were read from."""
+    """Return such as `runs/plain8-0/evaluation.json#test_error`, whatever folder the files were read from."""
     return f"{(RUNS / cell.cell.name / file).as_posix()}{'#' if field else ''}{field}"
 
 
 def shown(number: Number | None, pattern: str = "%.2f", scale: float = 1) -> Markup:
-    """As HTML; nothing for None."""
+    """Return a number as HTML; nothing for None."""
     return escape("") if number is None else number.shown(pattern, scale)

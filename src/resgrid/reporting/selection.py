@@ -1,14 +1,14 @@
-"""What choosing on the test set would gain: honest and forbidden ways to pick the run that is reported, side by side.
+"""The bias of selecting runs or weights by test error, next to valid ways of selection.
 
-Training never sees the test images, so there is no test error at other steps, and none is computed for this: only two
-sets of weights of each run are tested, the last and the validation-selected. What can be shown from them:
+Training never sees the test images, so test errors at other steps don't exist. Each run has two tested sets of weights:
+the final ones, and those with the lowest validation error. They show two kinds of bias:
 
-* **which run**: the best of n seeds, and **which of the two weights**, both chosen by their test error;
-* **which step**: the step chosen on the validation images, and the error on these same images. There, where choosing
-  is allowed, is to be seen how much of the gain is real: the same weights' gain on the test images.
+* **test selection**: the lowest test error over n seeds, and over the two sets of weights;
+* **step selection**: the validation error at the step that was chosen by this same error. The test error of the same
+  weights shows how much of the gain is real.
 
-Not included, so the usual inflation is larger than shown here: the best of all epochs on the test set, and networks,
-rates, schedules and augmentations that were chosen by looking at it.
+Selection of epochs, networks, learning rates, schedules or augmentation by test error is not included, so the usual
+inflation is larger than shown here.
 """
 
 from __future__ import annotations
@@ -16,77 +16,78 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resgrid.reporting.results import NetworkResult, Results
-from resgrid.reporting.statistics import Spread, expected_best
+from resgrid.reporting.statistics import Sample, expected_best
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Test errors of one network by the way of choosing what is reported; in percent, differences in points.
+    """Test errors of one network by the way of selection; in percent, differences in points.
 
     Attributes:
-        last: of the final weights: nothing is chosen. The mean is the number to quote.
-        validated: of the weights with each run's lowest validation error: chosen without the test images.
-        best_validated: of the one run, and its weights, with the lowest validation error of all: an honest best run.
-        forbidden_weights: the lower of last and validated of each run, by their test error.
-        forbidden_run: the lowest `last` of all runs: "the best of n runs".
-        forbidden: the lowest of all, over runs and both weights.
-        step_promise: validation error, last minus selected: what choosing the step gains on the images that chose it.
-        step_delivery: test error, last minus selected: what remains of it on other images.
+        final: of the final weights, without selection. Quote the mean.
+        validation_selected: of the weights with each run's lowest validation error.
+        best_by_validation: of the run and weights with the lowest validation error of all.
+        test_selected_weights: the lower of `final` and `validation_selected` of each run.
+        test_selected_run: the lowest of `final` over the runs ("the best of n runs").
+        test_selected: the lowest over runs and weights.
+        validation_gain: validation error, final minus selected: the gain on the images that selected the step.
+        test_gain: test error, final minus selected: the gain on other images.
     """
 
     network: str
-    last: Spread
-    validated: Spread
-    best_validated: float
-    forbidden_weights: Spread
-    forbidden_run: float
-    forbidden: float
-    step_promise: Spread
-    step_delivery: Spread
+    final: Sample
+    validation_selected: Sample
+    best_by_validation: float
+    test_selected_weights: Sample
+    test_selected_run: float
+    test_selected: float
+    validation_gain: Sample
+    test_gain: Sample
 
     @property
     def inflation(self) -> float:
-        """Points by which the forbidden choice of run and weights flatters the mean of the final weights."""
-        return self.last.mean - self.forbidden
+        """Mean of the final weights minus the test-selected error."""
+        return self.final.mean - self.test_selected
 
     @property
     def inflation_by_run(self) -> float:
-        """The part of it that reporting the best of n runs makes."""
-        return self.last.mean - self.forbidden_run
+        """The part of the inflation that comes from reporting the best of n runs."""
+        return self.final.mean - self.test_selected_run
 
     @property
-    def inflation_by_luck(self) -> float | None:
-        """What the best of n runs would flatter by chance alone, if runs scatter normally as these do; None for one."""
-        return None if self.last.deviation is None else expected_best(self.last.n) * self.last.deviation
+    def expected_inflation(self) -> float | None:
+        """Inflation by run that is expected by chance from normal runs with this spread; None for one run."""
+        deviation = self.final.standard_deviation
+        return None if deviation is None else expected_best(self.final.n) * deviation
 
     @property
     def optimism(self) -> float:
-        """Points by which the error on the images that chose the step is too good, on average over the runs."""
-        return self.step_promise.mean - self.step_delivery.mean
+        """Mean validation gain minus mean test gain."""
+        return self.validation_gain.mean - self.test_gain.mean
 
 
 def selections(results: Results) -> list[Selection]:
-    """One row for each network, plain networks and their twins by depth."""
+    """Return one row for each network, from shallow to deep."""
     return [_selection(network) for network in results.by_depth]
 
 
 def _selection(network: NetworkResult) -> Selection:
     errors = network.errors
-    last, validated = errors["test_error"], errors["selected_test_error"]
-    lower = Spread(tuple(map(min, zip(last.values, validated.values, strict=True))))
-    best = min(network.cells, key=lambda cell: cell.train.selected_val_error)  # the earliest seed of equals
+    final, selected = errors["test_error"], errors["selected_test_error"]
+    lower = Sample(tuple(map(min, zip(final.values, selected.values, strict=True))))
+    best = min(network.cells, key=lambda cell: cell.train.selected_val_error)  # of equal cells, the first seed
     return Selection(
         network=network.name,
-        last=last,
-        validated=validated,
-        best_validated=best.test.selected_test_error,
-        forbidden_weights=lower,
-        forbidden_run=last.best,
-        forbidden=lower.best,
-        step_promise=_gain(errors["val_error"], errors["selected_val_error"]),
-        step_delivery=_gain(last, validated),
+        final=final,
+        validation_selected=selected,
+        best_by_validation=best.test.selected_test_error,
+        test_selected_weights=lower,
+        test_selected_run=final.best,
+        test_selected=lower.best,
+        validation_gain=_gain(errors["val_error"], errors["selected_val_error"]),
+        test_gain=_gain(final, selected),
     )
 
 
-def _gain(before: Spread, after: Spread) -> Spread:
-    return Spread(tuple(first - second for first, second in zip(before.values, after.values, strict=True)))
+def _gain(before: Sample, after: Sample) -> Sample:
+    return Sample(tuple(first - second for first, second in zip(before.values, after.values, strict=True)))

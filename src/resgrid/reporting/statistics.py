@@ -1,8 +1,8 @@
-"""Statistics over seeds: mean, spread, intervals, paired and unpaired comparisons, and how many seeds it would take.
+"""Statistics over seeds: means, spread, confidence intervals, comparisons, and the seeds needed to detect a difference.
 
-One run of a network is one draw: another seed gives other weights and another error. What is asked here is always
-how the *mean over seeds* lies, on this data set and its one test split. A chance in the choice of the test images is
-no part of it. docs/evidence.md explains each choice in plain words.
+Each training is one random draw: another seed gives other weights and another error. All inference is about the
+*mean over seeds* on this data set with its one test split; the variation between possible test sets is not included.
+docs/evidence.md explains each choice.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ POWER = 0.8  # Cohen's convention (Statistical Power Analysis for the Behavioral
 
 _MOST_FLIPPED = 20  # 2**20 sign patterns are enumerated in a few milliseconds
 
-# Below it two numbers are equal: 100/360 and 200/360 - 100/360 aren't, to a computer. Errors are in percent and ratios
-# are compared by their logarithms, where nothing that can be measured is so small.
+# Smaller differences are rounding errors, such as 200/360 - 100/360 against 100/360. Errors are in percent and ratios
+# are compared by their logarithms, so nothing measurable is this small.
 _ROUNDING = 1e-9
-_LEAST_EFFECT = 0.0028  # deviations; a smaller one takes more than a million seeds
+_LEAST_EFFECT = 0.0028  # standard deviations; detecting a smaller effect needs more than a million seeds
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Spread:
+class Sample:
     """One quantity over the seeds of a network, in the order of the seeds."""
 
     values: tuple[float, ...]
@@ -45,41 +45,40 @@ class Spread:
         return fmean(self.values)
 
     @cached_property
-    def deviation(self) -> float | None:
-        """The sample deviation (divided by n - 1); None for one seed."""
+    def standard_deviation(self) -> float | None:
+        """Sample standard deviation, with divisor n - 1; None for one seed."""
         return float(np.std(self.values, ddof=1)) if self.n > 1 else None
 
     @property
     def best(self) -> float:
-        """The lowest value. The best of n runs falls as n grows, so it describes the search and not the network."""
+        """Lowest value. The lowest of n falls as n grows, so it describes the search rather than the network."""
         return min(self.values)
 
     @property
     def interval(self) -> Interval | None:
-        """95 % confidence interval of the mean, by Student's t with n - 1 degrees of freedom; None for one seed."""
-        if self.deviation is None:
+        """95% confidence interval of the mean, by Student's t with n - 1 degrees of freedom; None for one seed."""
+        if self.standard_deviation is None:
             return None
-        return _around(self.mean, self.deviation / math.sqrt(self.n), self.n - 1)
+        return _around(self.mean, self.standard_deviation / math.sqrt(self.n), self.n - 1)
 
     @property
     def prediction_interval(self) -> Interval | None:
-        """Where one further run would lie, with a probability of 95 %; None for one seed.
+        """95% prediction interval of one further run: mean ± t · s · √(1 + 1/n); None for one seed.
 
-        Mean ± t · s · √(1 + 1/n): the place for a published number of a single run. Source: Hahn and Meeker,
-        Statistical Intervals (1991), section 4.7.
+        Source: Hahn and Meeker, Statistical Intervals (1991), section 4.7.
         """
-        if self.deviation is None:
+        if self.standard_deviation is None:
             return None
-        return _around(self.mean, self.deviation * math.sqrt(1 + 1 / self.n), self.n - 1)
+        return _around(self.mean, self.standard_deviation * math.sqrt(1 + 1 / self.n), self.n - 1)
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What a publication gives of several runs: n, mean and sample deviation (None if it gives none)."""
+    """Published statistics of several runs; the sample standard deviation is None if it was not published."""
 
     n: int
     mean: float
-    deviation: float | None
+    standard_deviation: float | None
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,8 @@ class Difference:
 
     Attributes:
         mean: second minus first.
-        interval: 95 % confidence interval; None where one run of each is all there is.
-        p: two-sided, of no difference; None likewise.
+        interval: 95% confidence interval; None for one run of each.
+        p: two-sided, for the null hypothesis of no difference; None likewise.
     """
 
     mean: float
@@ -97,39 +96,39 @@ class Difference:
     p: float | None
 
 
-def paired_difference(differences: Spread) -> Difference:
-    """Compare two networks over common seeds, by Student's t on the differences seed by seed.
+def paired_difference(differences: Sample) -> Difference:
+    """Compare two networks over common seeds by the paired t-test.
 
-    Cells of one seed see the same images in the same order, with the same crops, so what the seed does to both
-    cancels, and unequal spreads of the two networks do no harm. The t interval holds for normal differences.
-    The exact sign-flip test assumes less, but can't answer for few seeds: its lowest p is 2 / 2ⁿ, so with five seeds
-    (0.0625) it never decides at 5 %, whatever the difference. So t decides, and the sign flips are taken only where
-    all differences are equal, since t has nothing to divide by there: counts of few images make that happen by chance.
+    Cells of one seed see the same images in the same order with the same crops, so the seed's common effect cancels,
+    and unequal variances of the two networks are allowed. The t-test assumes normal differences. The exact sign-flip
+    test doesn't, but its lowest p is 2 / 2ⁿ: with five seeds 0.0625, so it can never be significant at 5%. Sign flips
+    are used only where all differences are equal, which happens with counts of few images, and t is undefined.
 
     Args:
         differences: second minus first, by seed.
     """
-    if differences.deviation is None:
+    if differences.standard_deviation is None:
         return Difference(differences.mean, None, None)
-    if differences.deviation < _ROUNDING:
+    if differences.standard_deviation < _ROUNDING:
         return Difference(differences.mean, differences.interval, sign_flip_p(differences.values))
-    error = differences.deviation / math.sqrt(differences.n)
+    error = differences.standard_deviation / math.sqrt(differences.n)
     p = 2 * _tail(abs(differences.mean) / error, differences.n - 1)
     return Difference(differences.mean, differences.interval, p)
 
 
 def welch_difference(first: Moments, second: Moments) -> Difference | None:
-    """Compare two means without common seeds and without the assumption of equal spreads.
+    """Compare two means without common seeds and without assuming equal variances.
 
-    For a published mean with its own n and deviation. Source: B. L. Welch, Biometrika 34 (1947), 28-35, with the
-    Welch-Satterthwaite degrees of freedom.
+    Source: B. L. Welch, Biometrika 34 (1947), 28-35, with the Welch-Satterthwaite degrees of freedom.
 
     Returns:
-        Second minus first; None if either has no deviation, or both have a deviation of zero.
+        Second minus first; None if either has no standard deviation, or both have zero.
     """
-    if first.deviation is None or second.deviation is None or first.deviation == second.deviation == 0:
+    if first.standard_deviation is None or second.standard_deviation is None:
         return None
-    first_part, second_part = first.deviation**2 / first.n, second.deviation**2 / second.n
+    if first.standard_deviation == second.standard_deviation == 0:
+        return None
+    first_part, second_part = first.standard_deviation**2 / first.n, second.standard_deviation**2 / second.n
     variance = first_part + second_part
     freedom = variance**2 / (first_part**2 / (first.n - 1) + second_part**2 / (second.n - 1))
     mean = second.mean - first.mean
@@ -138,27 +137,27 @@ def welch_difference(first: Moments, second: Moments) -> Difference | None:
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """Exact two-sided p of the sign-flip (Fisher randomisation) test of paired differences.
+    """Return the exact two-sided p of the sign-flip (Fisher randomization) test of paired differences.
 
-    Were the networks alike, each difference could as well have had the other sign: p is the share of all 2ⁿ patterns
-    of signs whose sum is at least as far from zero. Source: R. A. Fisher, The Design of Experiments (1935), section 21.
+    Under the null hypothesis each difference could equally have the other sign: p is the proportion of all 2ⁿ sign
+    patterns whose sum is at least as far from zero. Source: R. A. Fisher, The Design of Experiments (1935), section 21.
 
     Raises:
         ValueError: there are more differences than can be enumerated, and they aren't all equal.
     """
-    if max(differences) - min(differences) < _ROUNDING:  # any other sign takes the sum nearer to zero
+    if max(differences) - min(differences) < _ROUNDING:  # any other sign pattern moves the sum toward zero
         return 1.0 if abs(differences[0]) < _ROUNDING else 2.0 ** (1 - len(differences))
     if len(differences) > _MOST_FLIPPED:
-        raise ValueError(f"{len(differences)} differences; all signs are enumerated for at most {_MOST_FLIPPED}")
+        raise ValueError(f"{len(differences)} differences: too many to enumerate; use at most {_MOST_FLIPPED}")
     sums = np.zeros(1)
     for difference in differences:
         sums = np.concatenate([sums + difference, sums - difference])
-    seen = abs(math.fsum(differences))
-    return float(np.mean(np.abs(sums) >= seen - _ROUNDING))
+    observed = abs(math.fsum(differences))
+    return float(np.mean(np.abs(sums) >= observed - _ROUNDING))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's adjustment: the chance of even one false alarm among them stays at the level, whatever their dependence.
+    """Adjust p values by Holm's method, which controls the family-wise error rate under any dependence.
 
     Source: S. Holm, Scandinavian Journal of Statistics 6 (1979), 65-70.
     """
@@ -170,36 +169,35 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def lies_within(interval: Interval | None, margin: float) -> bool:
-    """Whether two means are shown to be alike: the whole interval lies inside ±`margin`.
+def is_equivalent(interval: Interval | None, margin: float) -> bool:
+    """Return whether the whole 95% confidence interval lies within ±`margin`.
 
-    This is the two one-sided tests procedure (TOST), at 2.5 % for each side with a 95 % interval. That a difference
-    is not significant shows nothing of the kind. Source: D. J. Schuirmann, Journal of Pharmacokinetics and
-    Biopharmaceutics 15 (1987), 657-680.
+    This is the two one-sided tests procedure (TOST) at 2.5% on each side. A difference that is not significant doesn't
+    show equivalence. Source: D. J. Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987), 657-680.
     """
     return interval is not None and -margin < interval[0] and interval[1] < margin
 
 
-def seeds_needed(difference: float, deviation: float) -> int | None:
-    """Seeds for which the paired t-test finds this difference with a probability of 80 %, at 5 % two-sided.
+def seeds_needed(difference: float, standard_deviation: float) -> int | None:
+    """Return the seeds for 80% power of the paired t-test, at 5% two-sided.
 
     The lowest n with P(|T| > t) ≥ 0.8, where T is noncentral t with n - 1 degrees of freedom and the noncentrality
-    √n · |difference| / deviation. Source: J. Cohen, Statistical Power Analysis for the Behavioral Sciences (1988),
-    section 2.3.5. An observed difference is itself uncertain, so the answer is a plan and no promise.
+    √n · |difference| / standard_deviation. Source: J. Cohen, Statistical Power Analysis for the Behavioral Sciences
+    (1988), section 2.3.5. An observed difference is itself uncertain: use the result for planning only.
 
     Args:
-        difference: of the means, in the unit of `deviation`.
-        deviation: of the differences over the seeds.
+        difference: of the means, in the unit of `standard_deviation`.
+        standard_deviation: of the differences over the seeds.
 
     Returns:
-        At least 2; None beyond a million, as for no difference at all.
+        At least 2; None beyond a million, as for no difference.
     """
-    if deviation == 0:
+    if standard_deviation == 0:
         return 2 if difference else None
-    effect = abs(difference) / deviation
+    effect = abs(difference) / standard_deviation
     if effect < _LEAST_EFFECT:
         return None
-    # With a known deviation so many would do; the t-test takes a few more.
+    # The normal approximation is a lower bound; the t-test needs a few more.
     known = (special.ndtri(1 - ALPHA / 2) + special.ndtri(POWER)) / effect
     n = max(2, math.ceil(known**2))
     while power(n, effect) < POWER:
@@ -208,15 +206,15 @@ def seeds_needed(difference: float, deviation: float) -> int | None:
 
 
 def power(n: int, effect: float) -> float:
-    """Probability that the paired t-test of n differences decides at 5 %, for a mean of `effect` deviations."""
-    # The other tail, of a decision in the wrong direction, is left out: it is negligible where power matters.
+    """Return the power of the paired t-test at 5% for n differences with this effect size (mean over deviation)."""
+    # The opposite tail is left out: it is negligible at any useful power.
     return 1 - float(special.nctdtr(n - 1, effect * math.sqrt(n), _critical(n - 1)))
 
 
 def expected_best(n: int) -> float:
-    """How far below the mean the best of n normal draws is expected, in deviations (1.163 for five).
+    """Return the expected distance of the lowest of n normal draws below the mean, in standard deviations.
 
-    Source: order statistics, H. A. David, Order Statistics (1981), section 3.1: ∫ x · n · φ(x) · Φ(x)ⁿ⁻¹ dx.
+    1.163 for five. Source: H. A. David, Order Statistics (1981), section 3.1: ∫ x · n · φ(x) · Φ(x)ⁿ⁻¹ dx.
     """
 
     def density(x: float) -> float:
@@ -226,15 +224,15 @@ def expected_best(n: int) -> float:
 
 
 def _around(mean: float, error: float, freedom: float) -> Interval:
-    reach = _critical(freedom) * error
-    return mean - reach, mean + reach
+    margin = _critical(freedom) * error
+    return mean - margin, mean + margin
 
 
 def _critical(freedom: float) -> float:
-    """Student's t that is exceeded with a probability of 2.5 %."""
+    """Return the 97.5% quantile of Student's t."""
     return float(special.stdtrit(freedom, 1 - ALPHA / 2))
 
 
 def _tail(t: float, freedom: float) -> float:
-    """The probability that Student's t exceeds this."""
+    """Return the probability that Student's t exceeds `t`."""
     return float(special.stdtr(freedom, -t))

@@ -1,4 +1,4 @@
-"""What a verdict on a claim is made of: the answer, one sentence, and the numbers behind it."""
+"""Verdicts on the paper's claims: the answer, one sentence, and the numbers that it rests on."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ Answer = Literal["reproduced", "contradicted", "inconclusive", "not tested"]
 
 @dataclass(frozen=True)
 class Evidence:
-    """One number behind a verdict.
+    """One number that a verdict rests on.
 
     Attributes:
-        label: what the number is, such as `plain20 → plain56, training error`.
+        label: such as `plain20 → plain56, training error`.
         value: in `unit`; a difference is the second minus the first, a ratio the second over the first.
-        interval: 95 % confidence interval; None where there is none (one seed).
-        unit: `%` (an error), `points` (a difference of errors), `times` (a ratio).
-        p: two-sided, adjusted for the comparisons made for the same claim; None where no difference is tested.
+        interval: 95% confidence interval; None for one seed.
+        p: two-sided, adjusted for the comparisons of the same claim; None where no difference is tested.
         cells: names of the cells that the number is computed from, such as `plain20-0`.
     """
 
@@ -33,21 +32,20 @@ class Evidence:
 
     @property
     def text(self) -> str:
-        """Such as: +3.21 points (95 % interval +2.40 to +4.02)."""
+        """Such as `+3.21 points (95% confidence interval +2.40 to +4.02)`."""
         return estimate(self.value, self.interval, self.unit)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the grid says of one of the paper's statements.
+    """The outcome of one of the paper's claims in this grid.
 
     Attributes:
-        key: stable and fit for an anchor, such as `degradation` or `shortcuts-help-20`.
-        title: the statement, in a few words.
-        source: where the paper makes it, such as `section 4.2, Fig. 6`.
-        answer: `not tested` where the grid lacks the networks or files that it takes; `inconclusive` where they are
-            there and don't decide.
-        sentence: one plain sentence with the decisive numbers; what is missing, if not tested.
+        key: stable and usable as an anchor, such as `degradation` or `shortcuts-help-depth-20`.
+        title: the claim in a few words.
+        source: section, figure or table of the paper.
+        answer: `not tested` if the grid lacks the networks or files; `inconclusive` if the evidence is not significant.
+        sentence: the decisive numbers; what is missing, if not tested.
         evidence: empty if not tested.
     """
 

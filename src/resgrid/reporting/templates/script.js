@@ -1,10 +1,10 @@
-// The page's script: filters the charts, tells the values under the pointer, and says where a number comes from.
-// Everything can be read without it.
+// The page's script: filters the charts, shows values on hover, and shows the provenance of numbers.
+// The page is complete without it.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("curve-data").textContent);
   const form = document.getElementById("filter");
-  const says = document.getElementById("filter-says");
+  const summary = document.getElementById("filter-summary");
   const tip = document.getElementById("tip");
   const boxes = (name) => [...form.querySelectorAll(`input[name=${name}]`)];
   const networkBoxes = boxes("network"), seedBoxes = boxes("seed"), eachBox = boxes("each")[0];
@@ -15,18 +15,18 @@
   }
   const LISTED = 12;
 
-  // ---- what a line shows -------------------------------------------------------------------------------------------
+  // ---- values of a line --------------------------------------------------------------------------------------------
 
   const seeds = () => new Set(seedBoxes.filter((box) => box.checked).map((box) => Number(box.value)));
 
-  // The mean over cells of one column of curve.csv; null where a cell has no number.
+  // The mean over cells of one column of curve.csv; null if a cell has none.
   const mean = (cells, column) =>
     cells[0][column].map((_, index) => {
       const values = cells.map((cell) => cell[column][index]);
       return values.some((value) => value === null) ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
     });
 
-  // [{xs, ys, seed}] of a line: the mean of the chosen seeds, or each of them.
+  // [{xs, ys, seed}] of a line: the mean of the chosen seeds, or each seed.
   const valuesOf = (line) => {
     if (line.dataset.curve === undefined) {
       const ys = line.dataset.ys.split(" ").map((text) => (text === "-" ? null : Number(text)));
@@ -68,7 +68,7 @@
 
   // ---- the filter --------------------------------------------------------------------------------------------------
 
-  const asDrawn = new Map();  // the lines as the page came, for the way back
+  const asDrawn = new Map();  // the original lines, for a reset
   const apply = () => {
     const shown = new Set(networkBoxes.filter((box) => box.checked).map((box) => box.value));
     for (const element of document.querySelectorAll("figure [data-network]")) {
@@ -94,11 +94,11 @@
     }
     const networks = shown.size === networkBoxes.length ? "all networks" : `${shown.size} of ${networkBoxes.length} networks`;
     const which = chosen.size === seedBoxes.length ? "all seeds" : `seed${chosen.size > 1 ? "s" : ""} ${[...chosen].join(", ") || "none"}`;
-    says.textContent = `${networks} and ${which}${eachBox.checked ? ", each its own line" : ""}`;
+    summary.textContent = `${networks} and ${which}${eachBox.checked ? ", one line each" : ""}`;
     hideTip();
   };
 
-  // The choice stands in the address: #fig-6?networks=plain20,resnet20-A&seeds=0&lines=seeds
+  // The URL contains the choice: #fig-6?networks=plain20,resnet20-A&seeds=0&lines=seeds
   const anchor = () => decodeURIComponent(location.hash.slice(1).split("?")[0]);
   const remember = () => {
     const query = new URLSearchParams();
@@ -136,7 +136,7 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   addEventListener("hashchange", recall);
 
-  // ---- values under the pointer ------------------------------------------------------------------------------------
+  // ---- values on hover --------------------------------------------------------------------------------------------
 
   const svg = (name, attributes) => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -148,15 +148,15 @@
     for (const old of document.querySelectorAll(".under-pointer")) old.remove();
   };
   const nearest = (xs, x) => xs.reduce((best, at, index) => (Math.abs(at - x) < Math.abs(xs[best] - x) ? index : best), 0);
-  const inWords = (value) => {
+  const format = (value) => {
     if (value !== 0 && (Math.abs(value) < 0.01 || Math.abs(value) >= 1e5)) return value.toExponential(2);
     return value.toFixed(2);
   };
 
   const linesOf = (plot) => [...plot.querySelectorAll(".line:not([hidden])")];
 
-  // Tell the values of all lines at x; those nearest to y come first if there are many.
-  const tell = (plot, x, y) => {
+  // Show the values of all lines at x; of many, only those nearest to y.
+  const showValues = (plot, x, y) => {
     hideTip();
     const scales = scalesOf(plot);
     let found = [];
@@ -182,7 +182,7 @@
     plot.append(group);
     tip.replaceChildren();
     const head = document.createElement("strong");
-    head.textContent = `${plot.dataset.xSays.split(",")[0]} ${Math.round(at).toLocaleString("en")}`;
+    head.textContent = `${plot.dataset.xLabel.split(",")[0]} ${Math.round(at).toLocaleString("en")}`;
     tip.append(head);
     const closest = found[0];
     for (const point of [...found].sort((one, other) => other.y - one.y)) {
@@ -191,7 +191,7 @@
       const seed = point.seed === undefined ? "" : `, seed ${point.seed}`;
       const key = document.createElement("i");
       key.className = point.line.classList[2];
-      row.append(key, `${point.line.dataset.network}${seed}: ${split}${inWords(point.y)}`);
+      row.append(key, `${point.line.dataset.network}${seed}: ${split}${format(point.y)}`);
       if (point === closest) row.className = "closest";
       tip.append(row);
     }
@@ -208,22 +208,22 @@
     tip.style.top = `${Math.max(8, Math.min(edge, innerHeight - own.height - 8)) + scrollY}px`;
   };
 
-  for (const panel of document.querySelectorAll("svg.panel")) {
-    const plot = panel.querySelector(".plot");
+  for (const chart of document.querySelectorAll("svg.chart")) {
+    const plot = chart.querySelector(".plot");
     if (!plot.querySelector(".line")) continue;
-    panel.setAttribute("tabindex", "0");
+    chart.setAttribute("tabindex", "0");
     let x = null;
-    panel.addEventListener("pointermove", (event) => {
+    chart.addEventListener("pointermove", (event) => {
       const scales = scalesOf(plot);
       const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(plot.getScreenCTM().inverse());
       x = scales.x.value(Math.max(0, Math.min(place.x, plot.width.baseVal.value)));
       const [low, high, kind] = plot.dataset.y.split(" ");
       const share = 1 - place.y / plot.height.baseVal.value;
-      tell(plot, x, kind === "log" ? low * (high / low) ** share : Number(low) + (high - low) * share);
+      showValues(plot, x, kind === "log" ? low * (high / low) ** share : Number(low) + (high - low) * share);
     });
-    panel.addEventListener("pointerleave", hideTip);
-    panel.addEventListener("blur", hideTip);
-    panel.addEventListener("keydown", (event) => {
+    chart.addEventListener("pointerleave", hideTip);
+    chart.addEventListener("blur", hideTip);
+    chart.addEventListener("keydown", (event) => {
       if (event.key === "Escape") { hideTip(); return; }
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       const first = linesOf(plot).flatMap(valuesOf)[0];
@@ -232,11 +232,11 @@
       const start = step > 0 ? -1 : first.xs.length;
       const index = x === null ? start + step : nearest(first.xs, x) + step;
       x = first.xs[Math.max(0, Math.min(index, first.xs.length - 1))];
-      tell(plot, x, first.ys[nearest(first.xs, x)] ?? 0);
+      showValues(plot, x, first.ys[nearest(first.xs, x)] ?? 0);
     });
   }
 
-  // A network that is pointed at in a legend stands out in its figure.
+  // Hovering over a network in a legend highlights it in the figure.
   for (const legend of document.querySelectorAll(".legend")) {
     const figure = legend.closest("figure");
     const point = (network) => {
@@ -248,7 +248,7 @@
     legend.addEventListener("pointerleave", () => point(null));
   }
 
-  // ---- where a number comes from -----------------------------------------------------------------------------------
+  // ---- provenance of a number --------------------------------------------------------------------------------------
 
   document.addEventListener("pointerover", (event) => {
     const number = event.target.closest?.("data[data-source]");

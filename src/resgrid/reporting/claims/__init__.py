@@ -1,0 +1,106 @@
+"""The paper's claims: the table of rules, and the verdicts that they give.
+
+A rule is a function in one of this package's modules. It takes a comparison group and returns its findings. Comparisons
+are paired by seed, two-sided at 5%. Several comparisons of one claim are adjusted by Holm's method, so each claim has a
+family-wise error rate of at most 5%; nothing is adjusted across claims, which are separate questions. Confidence
+intervals are 95% each and not adjusted. Equivalence is shown by an interval within a margin, never by a lack of
+significance. docs/evidence.md explains every rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from resgrid.reporting.claims import depth, ensembles, gradients, responses, shortcuts, speed
+from resgrid.reporting.claims.claim import Claim, Finding
+from resgrid.reporting.claims.groups import ComparisonGroup, comparison_groups
+from resgrid.reporting.ensembles import Ensemble
+from resgrid.reporting.results import Results
+from resgrid.reporting.verdicts import Verdict
+
+# In the paper's order.
+CLAIMS = (
+    Claim(
+        "degradation",
+        "Deeper plain networks have a higher training error",
+        "section 1, Fig. 1; section 4.2, Fig. 6",
+        depth.degradation,
+    ),
+    Claim("not-overfitting", "Degradation is not overfitting", "section 1, Fig. 1", depth.not_overfitting),
+    Claim(
+        "gradients",
+        "Gradients of plain networks have healthy norms",
+        "section 4.1, plain networks",
+        gradients.healthy_gradients,
+    ),
+    Claim(
+        "shortcuts-help",
+        "A residual network has a lower test error than its plain counterpart",
+        "section 4.1, Table 2; section 4.2, Fig. 6",
+        shortcuts.shortcuts_help,
+    ),
+    Claim(
+        "shallow-equivalent",
+        "A shallow plain network and its residual counterpart have equivalent test errors",
+        "section 4.1, Table 2 and Fig. 4 (18 layers)",
+        shortcuts.shallow_equivalent,
+    ),
+    Claim(
+        "shallow-faster",
+        "A shallow residual network converges faster than its plain counterpart",
+        "section 4.1, Fig. 4 (18 layers)",
+        speed.shallow_faster,
+    ),
+    Claim(
+        "options-equivalent",
+        "Shortcut options A, B and C differ little",
+        "section 4.1, Table 3",
+        shortcuts.options_equivalent,
+    ),
+    Claim("options-order", "Option B beats A, and C beats B", "section 4.1, Table 3", shortcuts.options_order),
+    Claim(
+        "residual-depth",
+        "Deeper residual networks have a lower test error",
+        "section 4.1, Table 2; section 4.2, Table 6",
+        depth.residual_depth,
+    ),
+    Claim(
+        "responses-smaller",
+        "Residual networks have smaller responses than plain ones",
+        "section 4.2, Fig. 7",
+        responses.smaller_responses,
+    ),
+    Claim(
+        "responses-depth",
+        "Deeper residual networks have smaller responses",
+        "section 4.2, Fig. 7",
+        responses.responses_by_depth,
+    ),
+    Claim("ensemble", "An ensemble beats its members", "section 4.1, Table 5", ensembles.ensembles_win),
+)
+
+
+def judge(results: Results, ensembles: Sequence[Ensemble] = ()) -> list[Verdict]:
+    """Judge every claim, in the paper's order, for the paper's own networks and then for those with a modifier.
+
+    Networks of other families are outside the paper's claims.
+
+    Args:
+        ensembles: from `read_ensembles`; without them the claim about ensembles is not tested.
+    """
+    first, *others = comparison_groups(results, ensembles)
+    verdicts = _judge_group(first)
+    for group in others:
+        verdicts += [verdict for verdict in _judge_group(group) if verdict.answer != "not tested"]
+    return verdicts
+
+
+def _judge_group(group: ComparisonGroup) -> list[Verdict]:
+    return [_verdict(claim, finding, group.modifier) for claim in CLAIMS for finding in claim.rule(group)]
+
+
+def _verdict(claim: Claim, finding: Finding, modifier: str) -> Verdict:
+    key = "-".join(filter(None, [claim.key, finding.subject.replace(" ", "-"), modifier]))
+    scope = ", ".join(filter(None, [finding.subject, modifier]))
+    title = f"{claim.title} ({scope})" if scope else claim.title
+    return Verdict(key, title, claim.source, finding.answer, finding.sentence, tuple(finding.evidence))

@@ -1,0 +1,56 @@
+"""The report's files: the page, a short Markdown report, a summary for programs, and the main figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from resgrid.artifacts.data_card import DatasetCard
+from resgrid.artifacts.files import REPORTS, RUNS, write_atomically
+from resgrid.config.report import ReportParams
+from resgrid.reporting.claims import judge
+from resgrid.reporting.content import Content
+from resgrid.reporting.ensembles import read_ensembles
+from resgrid.reporting.page import render_markdown, render_page
+from resgrid.reporting.paper_comparison import comparable_errors
+from resgrid.reporting.reading import read_results
+from resgrid.reporting.static_figures import draw_figures
+from resgrid.reporting.summary import summarize
+
+
+def write_report(config: ReportParams, card: DatasetCard, runs: Path = RUNS, into: Path = REPORTS) -> None:
+    """Write `index.html`, `report.md`, `summary.json` and `figures/` (PNG and SVG) from the files of the grid's cells.
+
+    Raises:
+        ResultsError: files are missing or contradict each other; then nothing is written.
+        OSError: a file can't be written.
+    """
+    content = read_content(config, card, runs)
+    files = {
+        Path("index.html"): render_page(content).encode(),
+        Path("report.md"): render_markdown(content).encode(),
+        Path("summary.json"): _json(summarize(config, card, content.results)),
+    }
+    for figure in draw_figures(content.results, config.schedule.milestones, comparable_errors(config, card)):
+        files[Path("figures", f"{figure.name}.svg")] = figure.svg
+        files[Path("figures", f"{figure.name}.png")] = figure.png
+    for leftover in {path.relative_to(into) for path in (into / "figures").glob("*")} - files.keys():
+        (into / leftover).unlink()
+    for name, data in files.items():
+        write_atomically(into / name, data)
+
+
+def read_content(config: ReportParams, card: DatasetCard, runs: Path = RUNS) -> Content:
+    """Read the cells' files and judge the paper's claims.
+
+    Raises:
+        ResultsError: files are missing or contradict each other.
+    """
+    results = read_results(config.grid.cells, card.classes, runs)
+    ensembles = read_ensembles(results, card.classes, config.report.ensembles, runs)
+    return Content(config, card, results, tuple(ensembles), tuple(judge(results, ensembles)))
+
+
+def _json(summary: dict[str, Any]) -> bytes:
+    return (json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
