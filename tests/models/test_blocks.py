@@ -15,7 +15,7 @@ from resgrid.names import Activation, Norm, PlainOrResidual, Shortcut
 Formula = Callable[[BasicBlock, Tensor, Tensor], Tensor]
 
 
-def randomise(network: nn.Module) -> None:
+def randomize(network: nn.Module) -> None:
     """Give batch norms scales, shifts and statistics that are not the identity."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -56,7 +56,7 @@ def test_shortcuts_follow_the_paper_s_options() -> None:
         ("nonorm", [nn.Conv2d]),
     ],
 )
-def test_a_projection_is_normalised_where_the_block_is_not(norm: Norm, layers: list[type]) -> None:
+def test_a_projection_is_normalized_where_the_block_is_not(norm: Norm, layers: list[type]) -> None:
     projection = build_shortcut("B", 16, 32, 2, norm)
     assert isinstance(projection, nn.Sequential)
     assert [type(layer) for layer in projection] == layers
@@ -75,7 +75,7 @@ def test_a_projection_is_normalised_where_the_block_is_not(norm: Norm, layers: l
 )
 def test_a_block_computes_its_formula(norm: Norm, formula: Formula, shortcut: Shortcut) -> None:
     block = BasicBlock(4, 4, 1, PlainOrResidual(depth=8, shortcut=shortcut, norm=norm)).eval()
-    randomise(block)
+    randomize(block)
     x = torch.randn(2, 4, 5, 5)
     around = torch.zeros_like(x) if block.shortcut is None else block.shortcut(x)
     assert torch.equal(block(x.clone()), formula(block, x, around))
@@ -92,7 +92,7 @@ def test_pre_activation_feeds_the_shortcut_of_the_block_that_opens_a_stage() -> 
 
 def test_full_pre_activation_without_shortcuts_is_the_plain_network() -> None:
     plain, preactivated = build_network("plain8"), CifarNetwork(PlainOrResidual(depth=8, norm="preact"), 10, 3)
-    randomise(plain)
+    randomize(plain)
     kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
     for kind in kinds:
         theirs = [module for module in preactivated.modules() if isinstance(module, kind)]

@@ -141,14 +141,14 @@ def test_any_small_image_gives_one_logit_for_each_class(name: str) -> None:
     ("depth", "modifiers"),
     [(8, ""), (20, ""), (56, ""), (8, "-nonorm"), (11, "-bottleneck"), (8, "-latenorm-tanh")],
 )
-def test_a_plain_network_has_the_weights_of_its_option_a_twin(depth: int, modifiers: str) -> None:
+def test_a_plain_network_has_the_weights_of_its_option_a_counterpart(depth: int, modifiers: str) -> None:
     name = f"plain{depth}{modifiers}"
-    twin = f"resnet{depth}-A{modifiers}"
-    assert parse_network(twin).plain_counterpart == name
+    counterpart = f"resnet{depth}-A{modifiers}"
+    assert parse_network(counterpart).plain_counterpart == name
     torch.manual_seed(0)
     ours = build_network(name).state_dict()
     torch.manual_seed(0)
-    theirs = build_network(twin).state_dict()
+    theirs = build_network(counterpart).state_dict()
     assert list(ours) == list(theirs)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
@@ -172,7 +172,7 @@ def test_initial_weights_stay_what_they_were(name: str, norm: float, first: list
     assert sum(convolutions) ** 0.5 == pytest.approx(norm, rel=1e-6)
 
 
-def test_initialisation_has_he_s_deviation() -> None:
+def test_initialization_has_he_s_deviation() -> None:
     torch.manual_seed(0)
     network = build_network("plain20")
     weight = network.get_submodule("layer3.1.conv1").weight

@@ -57,7 +57,7 @@ def test_the_paper_s_bottleneck_is_another_network_than_torchvision_s() -> None:
 @pytest.mark.parametrize(
     "builder", ["squeezenet1_1", "googlenet", "resnet18", pytest.param("inception_v3", marks=pytest.mark.slow)]
 )
-def test_torchvision_s_networks_take_small_grey_images_and_any_number_of_classes(builder: str) -> None:
+def test_torchvision_s_networks_take_small_gray_images_and_any_number_of_classes(builder: str) -> None:
     network = build_network(f"torchvision-{builder}", num_classes=7, in_channels=1)
     options = {"init_weights": False} if builder in ("googlenet", "inception_v3") else {}  # else they warn
     theirs = torchvision.models.get_model(builder, weights=None, **options).state_dict()
@@ -86,7 +86,7 @@ def test_the_smaller_side_is_enlarged_to_torchvision_s_minimum_and_larger_images
     assert [tuple(shape[-2:]) for shape in seen] == [(17, 17), (17, 25), (17, 17), (40, 30)]
 
 
-def test_a_network_for_grey_images_begins_as_the_one_for_colour_on_three_equal_channels() -> None:
+def test_a_network_for_gray_images_begins_as_the_one_for_color_on_three_equal_channels() -> None:
     torch.manual_seed(0)
     color = build_network("torchvision-resnet18").eval()
     torch.manual_seed(0)
@@ -97,7 +97,7 @@ def test_a_network_for_grey_images_begins_as_the_one_for_colour_on_three_equal_c
 
 
 def test_an_unknown_builder_is_refused_with_the_names_that_are_close() -> None:
-    with pytest.raises(ValueError, match=r"no classification network 'vgg17_bn'; allowed are, .*vgg1[69]_bn"):
+    with pytest.raises(ValueError, match=r"no classification network 'vgg17_bn'; use one of those .*vgg1[69]_bn"):
         build_network("torchvision-vgg17_bn")
     with pytest.raises(ValueError, match="no classification network 'raft_large'"):
         build_network("torchvision-raft_large")
@@ -110,7 +110,7 @@ def test_pooling_to_a_fixed_size_is_torch_s(size: tuple[int, int], output_size: 
     assert torch.allclose(pooled, F.adaptive_avg_pool2d(x, output_size), atol=1e-6)
 
 
-def test_alexnet_normalises_by_the_published_formula() -> None:
+def test_alexnet_normalizes_by_the_published_formula() -> None:
     x = torch.arange(1.0, 8.0).reshape(1, 7, 1, 1)
     neighbors = sum(value**2 for value in (2, 3, 4, 5, 6))  # of the fourth of seven channels
     assert ResponseNorm()(x)[0, 3].item() == pytest.approx(4 / (2 + 1e-4 * neighbors) ** 0.75)

@@ -24,6 +24,6 @@ def test_a_builder_that_torchvision_lacks_is_named_before_any_training(repositor
         "python", "-m", "pipeline.train", "--network", "torchvision-vgg17", "--seed", "0", check=False
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: torchvision-vgg17: torchvision ")
-    assert "has no classification network 'vgg17'; allowed are, for instance, vgg19" in done.stderr
+    assert done.stderr.startswith("error: 'torchvision-vgg17': torchvision ")
+    assert "has no classification network 'vgg17'; use one of those that" in done.stderr
     assert not (repository.root / "runs").exists()

@@ -1,6 +1,7 @@
-"""The building blocks of plain and residual networks: convolutions, with or without a shortcut around them.
+"""Building blocks of plain and residual networks: convolutions, with or without a shortcut around them.
 
-A block adds F(x), of convolutions W, batch norms N and activations a, to a shortcut s(x). With two convolutions:
+A block computes F(x) + s(x). F consists of convolutions W, batch norms N and activations a; s is the shortcut. With two
+convolutions:
 
 | `norm` | block | source |
 |---|---|---|
@@ -10,7 +11,7 @@ A block adds F(x), of convolutions W, batch norms N and activations a, to a shor
 | `nonorm` | a(W a(W x) + s(x)), with biases | |
 | `preact` | W a(N W a(N x)) + s(x) | arXiv 1603.05027, Fig. 4e: full pre-activation |
 
-A plain network's blocks are these without `+ s(x)`.
+The blocks of plain networks omit `+ s(x)`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from resgrid.names import Activation, Norm, PlainOrResidual, Shortcut
 
 BOTTLENECK_EXPANSION = 4
 
-# In place where nothing needs the input any more: each is applied to what a layer has just computed.
+# In place where possible: the input is a layer's output, which nothing else needs.
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
     "leaky": partial(F.leaky_relu, negative_slope=0.01, inplace=True),
@@ -36,26 +37,29 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 def convolution(in_channels: int, out_channels: int, size: int, stride: int = 1, *, bias: bool = False) -> nn.Conv2d:
-    """(N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)). Batch norm makes biases idle."""
+    """Build a convolution from (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
+
+    It has no bias by default: batch norm cancels it.
+    """
     return nn.Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=bias)
 
 
 def normalization(channels: int, norm: Norm) -> nn.Module:
-    """Batch norm, or nothing in a network without it."""
+    """Build a batch norm, or the identity for networks without batch norm."""
     return nn.Identity() if norm == "nonorm" else nn.BatchNorm2d(channels)
 
 
 def normalize_and_activate(x: Tensor, batch_norm: nn.Module, network: PlainOrResidual) -> Tensor:
-    """What follows a convolution inside a network, in the network's order; the shape stays."""
+    """Apply batch norm and activation after a convolution, in the network's order; the shape stays the same."""
     activate = ACTIVATIONS[network.activation]
     return batch_norm(activate(x)) if network.norm == "latenorm" else activate(batch_norm(x))
 
 
 class ZeroPadShortcut(nn.Module):
-    """Option A: the identity, subsampled by the stride, with zero channels put around it (section 3.3, option A).
+    """Option A: the identity, subsampled by the stride and padded with zero channels (section 3.3, option A).
 
-    It has no weights. Half of the new channels come before the old ones and half after, the placement of the
-    well-known CIFAR implementations, so that their weights compute the same function here.
+    It has no weights. Half of the zero channels precede the others and half follow, as in the well-known CIFAR
+    implementations, so that their weights compute the same function here.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -65,18 +69,19 @@ class ZeroPadShortcut(nn.Module):
         self.padding = (0, 0, 0, 0, extra // 2, extra - extra // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        """Map (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
         return F.pad(x[:, :, :: self.stride, :: self.stride], self.padding)
 
 
 def build_shortcut(
     option: Shortcut, in_channels: int, out_channels: int, stride: int, norm: Norm = "paper"
 ) -> nn.Module | None:
-    """What goes around a block: the one place that decides between plain, A, B and C (section 3.3, Table 3).
+    """Build the shortcut of a block (section 3.3, Table 3). Only this function distinguishes plain, A, B and C.
 
     Returns:
-        None for a plain network; the identity where nothing changes its shape (except with option C); otherwise
-        zero padding (A) or a 1×1 convolution (B, C), with batch norm unless the block has it elsewhere or nowhere.
+        None for a plain network; the identity where the dimensions stay the same (except with option C); otherwise
+        zero padding (A) or a 1×1 convolution (B, C). The convolution has a batch norm if those of the block follow
+        its convolutions.
     """
     if option == "none":
         return None
@@ -88,15 +93,15 @@ def build_shortcut(
 
 
 class Block(nn.Module):
-    """What basic blocks and bottlenecks have in common: the order of layers and the addition.
+    """Base of basic blocks and bottlenecks: the order of layers, and the addition.
 
     Args:
-        in_channels: of the block's input.
-        out_channels: of its output.
-        stride: of the block: 2 halves height and width.
-        network: whose shortcut option, place of batch norm and activation the block has.
-        opens_stage: whether it is the first block of its stage. With pre-activation the first norm and activation of
-            such a block also feed its shortcut (arXiv 1603.05027, appendix).
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        stride: 2 halves height and width.
+        network: determines the shortcut option, the position of batch norm and the activation.
+        opens_stage: whether it is the first block of its network stage. With pre-activation, the first norm and
+            activation of such a block also feed its shortcut (arXiv 1603.05027, appendix).
     """
 
     def __init__(
@@ -104,10 +109,10 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.opens_stage = network, opens_stage
-        # State dicts call it as the usual implementations do: for ImageNet that is torchvision.
+        # The name in state dicts is that of the usual implementations: torchvision's for ImageNet.
         self._shortcut_name = "downsample" if network.images == "imagenet" else "shortcut"
         self._build_layers(in_channels, out_channels, stride, network)
-        # Not by add_module, which refuses the name of a property.
+        # Not with add_module, which refuses `shortcut` because it is a property.
         self._modules[self._shortcut_name] = build_shortcut(
             network.shortcut, in_channels, out_channels, stride, network.norm
         )
@@ -122,11 +127,11 @@ class Block(nn.Module):
 
     @property
     def shortcut(self) -> nn.Module | None:
-        """What goes around the convolutions; None in a plain network."""
+        """The path around the convolutions; None in a plain network."""
         return self._modules[self._shortcut_name]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        """Map (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
         network, activate = self.network, ACTIVATIONS[self.network.activation]
         if network.norm == "preact":
             return self._forward_preactivated(x)
@@ -150,7 +155,7 @@ class Block(nn.Module):
         return self._add_shortcut(y, activated if self.opens_stage else x)
 
     def _add_shortcut(self, y: Tensor, x: Tensor) -> Tensor:
-        """F(x) + s(x), or F(x) in a plain network."""
+        """Return F(x) + s(x), or F(x) in a plain network."""
         return y if self.shortcut is None else y + self.shortcut(x)
 
 
@@ -170,9 +175,9 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """1×1 to a quarter of the channels, 3×3, 1×1 back to all of them (Fig. 5, right).
+    """A 1×1 convolution to a quarter of the channels, a 3×3, and a 1×1 to all channels (Fig. 5, right).
 
-    The stride is the first convolution's as in the paper, or the 3×3's (torchvision's "v1.5", `-stride3x3`).
+    The first convolution has the stride, as in the paper, or the 3×3 has it (torchvision's "v1.5", `-stride3x3`).
     """
 
     def _build_layers(self, in_channels: int, out_channels: int, stride: int, network: PlainOrResidual) -> None:
@@ -194,10 +199,10 @@ class Bottleneck(Block):
 def build_stage(
     in_channels: int, out_channels: int, blocks: int, stride: int, network: PlainOrResidual
 ) -> nn.Sequential:
-    """Blocks of equal size, of which the first has the stride and the change of channels.
+    """Build a network stage: blocks with equal outputs, the first of which has the stride and changes the channels.
 
     Returns:
-        A module from (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
+        A module that maps (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
     """
     block = Bottleneck if network.bottleneck else BasicBlock
     opening = block(in_channels, out_channels, stride, network, opens_stage=True)

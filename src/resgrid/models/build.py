@@ -25,7 +25,7 @@ def build_network(name: str, num_classes: int = 10, in_channels: int = 3) -> nn.
     """
     network = parse_network(name)
     if num_classes < 1 or in_channels < 1:
-        raise ValueError(f"{name}: num_classes {num_classes} and in_channels {in_channels} must be at least 1")
+        raise ValueError(f"{name!r}: num_classes {num_classes} or in_channels {in_channels} is below 1; use 1 or more")
     # A family is imported only for its own networks, so that editing it makes only their results stale.
     family = import_module(f"resgrid.models.families.{network.module}")
     return family.build(network, num_classes, in_channels)

@@ -1,5 +1,7 @@
-"""What a network costs, counted and not estimated: weighted layers, parameters, multiply-adds, kept activations,
-receptive fields. Works on shapes alone (torch's `meta` device): 1202 layers take seconds and no memory."""
+"""Exact counts of a network's layers, parameters, multiply-adds, kept activations and receptive fields.
+
+Networks are traced on torch's `meta` device, which computes only shapes: 1202 layers take seconds and no memory.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,26 +22,26 @@ from torch.utils.flop_counter import FlopCounterMode
 from resgrid.models.build import build_network, count_parameters
 
 POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
-# Products of two tensors that both come from the image.
+# Functions that multiply two tensors, which in attention both depend on the image.
 ATTENTION = ("matmul", "__matmul__", "bmm", "scaled_dot_product_attention", "multi_head_attention_forward")
-# They change a map's shape, but not what its positions see.
-SEEING_THE_SAME = ("pad", "permute", "linear")
+# Functions that change a map's shape and not the receptive field of its positions.
+POINTWISE = ("pad", "permute", "linear")
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One module that has weights of its own, or pools.
+    """A module that has weights of its own, or that pools.
 
     Attributes:
-        path: of the module in the network, such as `layer2.0.conv1`.
-        kind: its class.
-        output: shape for one image, without the batch.
-        depth: weighted layers (convolutions and linear layers) from the input to its output, on the longest path.
-        parameters: of its own.
-        multiply_adds: for one image.
-        receptive_field: height and width of what one output position sees, in pixels of the input, as if the image
-            went on without end; None behind the last map (linear layers see everything) and behind what is no
-            window, such as attention.
+        path: name in the network, such as `layer2.0.conv1`.
+        kind: name of the module's class.
+        output: shape of the output for one image, without the batch dimension.
+        depth: weighted layers (convolutions and linear layers) on the longest path from the input to the output.
+        parameters: trainable weights, without those of submodules.
+        multiply_adds: for one image, without those of submodules.
+        receptive_field: height and width in input pixels on which one output position depends, for an image without
+            borders. None where it is not known: in linear layers, and after functions without a window, such as
+            attention.
     """
 
     path: str
@@ -52,19 +55,20 @@ class Layer:
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """What a network costs for one image.
+    """The complexity of a network for one image.
 
     Attributes:
-        depth: weighted layers on the longest path, as the paper counts them. A projection never lies on it: the block
-            that it bridges is longer.
-        parameters: trainable weights, those of batch norm included.
-        multiply_adds: of convolutions (projections too) and linear layers, as the paper counts them; in transformers
-            of attention as well.
-        activation_bytes: what autograd keeps for the backward pass of each image in a batch, in fp32: the image, and
-            the outputs that a gradient needs. What operations in place overwrite is not kept, and not counted.
-        receptive_field: of one output position of the last convolution (with branches: of the widest), its longer
-            side, in pixels of the input; it may exceed the image. None where it isn't known.
-        parts: parameters by part: stem, stages, head; for networks that name no stages, by top-level module.
+        depth: weighted layers on the longest path, as the paper counts them. Projections are never on this path: the
+            convolutions of their block make a longer one.
+        parameters: trainable weights, including those of batch norm.
+        multiply_adds: those of convolutions (including projections), linear layers and attention; the paper calls them
+            FLOPs.
+        activation_bytes: bytes that autograd keeps for the backward pass for each image of a batch, in fp32: the image
+            and the outputs that gradients need. Outputs that are overwritten in place are not kept.
+        receptive_field: the longer side, in input pixels, of the largest receptive field of any convolution; it can
+            exceed the image. None where it is not known.
+        parts: parameters of stem, stages and head, or of each top-level module if the network has no modules `layer1`,
+            `layer2` and so on.
         layers: in the order of computation.
     """
 
@@ -77,7 +81,7 @@ class NetworkCost:
     layers: tuple[Layer, ...]
 
     def totals(self) -> dict[str, int | None]:
-        """The numbers of the whole network, by name."""
+        """Return the counts of the whole network by name."""
         return {
             "depth": self.depth,
             "parameters": self.parameters,
@@ -88,41 +92,42 @@ class NetworkCost:
 
 
 def count_network(name: str, image: tuple[int, int, int], num_classes: int) -> NetworkCost:
-    """Count the network that `name` says.
+    """Count a network by its name.
 
     Args:
-        image: channels, height, width.
-        num_classes: width of the output.
+        name: such as `resnet56-A`.
+        image: channels, height and width.
+        num_classes: number of logits.
 
     Raises:
-        ValueError: the name means no network, or the network can't take such an image.
+        ValueError: the name is not valid, or the network doesn't accept such an image.
     """
     try:
         with torch.device("meta"):
             network = build_network(name, num_classes, image[0])
-    except NotImplementedError:  # RegNet computes its widths with tensors, which needs their values
+    except NotImplementedError:  # RegNet computes its widths with tensors, and needs their values
         network = build_network(name, num_classes, image[0])
     try:
         return count(network, image)
     except RuntimeError as error:
         size = "×".join(map(str, image))
-        raise ValueError(f"{name} can't be counted for images of {size}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{name!r}: fails on images of {size}: {str(error).splitlines()[0]}; use others") from error
 
 
 def count(network: nn.Module, image: tuple[int, int, int]) -> NetworkCost:
     """Count any network.
 
     Args:
-        network: from images (N, C, H, W) to logits; it is left as it is.
-        image: channels, height, width.
+        network: maps images (N, C, H, W) to logits; it is not changed.
+        image: channels, height and width.
 
     Raises:
-        RuntimeError: the image is too small for the network.
+        RuntimeError: the network doesn't accept such an image.
     """
     network = copy.deepcopy(network).to("meta")
     layers, multiply_adds = _count_layers(network.eval(), image)
     fields = [layer.receptive_field for layer in layers if layer.kind == "Conv2d"]
-    # Weights and batch norm's statistics, which any batch needs once, drop out of the difference of two batches.
+    # The difference of two batches has no bytes of weights and of batch norm's statistics, which are kept once.
     kept = [_kept_bytes(network.train(), batch, image) for batch in (2, 3)]
     return NetworkCost(
         depth=max(layer.depth for layer in layers),
@@ -136,9 +141,9 @@ def count(network: nn.Module, image: tuple[int, int, int]) -> NetworkCost:
 
 
 def count_parts(network: nn.Module) -> dict[str, int]:
-    """Trainable weights of the stem, of each stage (children `layer1`, `layer2`, …), and of the head.
+    """Count the trainable weights of the stem, of each stage (children `layer1`, `layer2`, …) and of the head.
 
-    Where no child is called so, each top-level child is a part.
+    If there are no such children, each child is a part.
     """
     has_stages = any(re.fullmatch(r"layer\d+", name) for name, _ in network.named_children())
     parts: dict[str, int] = {}
@@ -155,60 +160,72 @@ def count_parts(network: nn.Module) -> dict[str, int]:
 
 
 def _count_layers(network: nn.Module, image: tuple[int, int, int]) -> tuple[tuple[Layer, ...], int]:
-    """One image through the network in evaluation mode, on shapes alone: the layers, and all multiply-adds."""
-    x = torch.empty(1, *image, device="meta")
-    tracer, flops = _PathTracer(x), FlopCounterMode(display=False)
-    seen: list[tuple[str, nn.Module, tuple[int, ...], _Path]] = []
-
-    def note(path: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(module: nn.Module, _inputs: object, output: object) -> None:
-            for tensor in list(_tensors(output))[:1]:  # attention gives its weights as well
-                seen.append((path, module, tuple(tensor.shape[1:]), tracer.path_to(tensor)))
-
-        return hook
-
-    with ExitStack() as stack:
-        for path, module in network.named_modules():
-            if isinstance(module, POOLING) or any(True for _ in module.parameters(recurse=False)):
-                handle = module.register_forward_hook(note(path))
-                stack.callback(handle.remove)
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(flops)
-        stack.enter_context(tracer)
-        network(x)
+    """Trace one image through a network in evaluation mode; return its layers and all multiply-adds."""
+    calls, flops = _trace(network, image)
     root, counts = type(network).__name__, flops.get_flop_counts()
 
     def multiply_adds(path: str) -> int:
-        return sum(counts.get(f"{root}.{path}", {}).values()) // 2  # two operations make one
+        return sum(counts.get(f"{root}.{path}", {}).values()) // 2  # a multiply-add is two operations
 
     def own_multiply_adds(path: str, module: nn.Module) -> int:
-        if isinstance(module, POOLING):  # an average may be computed as a product of matrices
+        if isinstance(module, POOLING):  # averages can be matrix products, which the paper doesn't count
             return 0
         return multiply_adds(path) - sum(multiply_adds(f"{path}.{name}") for name, _ in module.named_children())
 
     layers = tuple(
         Layer(
-            path=path,
-            kind=type(module).__name__,
-            output=shape,
-            depth=trace.depth,
-            parameters=sum(p.numel() for p in module.parameters(recurse=False) if p.requires_grad),
-            multiply_adds=own_multiply_adds(path, module),
-            receptive_field=trace.seen() if len(shape) == 3 else None,
+            path=call.name,
+            kind=type(call.module).__name__,
+            output=call.output,
+            depth=call.path.depth,
+            parameters=sum(p.numel() for p in call.module.parameters(recurse=False) if p.requires_grad),
+            multiply_adds=own_multiply_adds(call.name, call.module),
+            receptive_field=call.path.receptive_field if len(call.output) == 3 else None,
         )
-        for path, module, shape, trace in seen
+        for call in calls
     )
     averaging = sum(multiply_adds(path) for path, module in network.named_modules() if isinstance(module, POOLING))
     return layers, sum(counts["Global"].values()) // 2 - averaging
 
 
+class _Call(NamedTuple):
+    """A module's call: its name in the network, and the shape and path of its output."""
+
+    name: str
+    module: nn.Module
+    output: tuple[int, ...]
+    path: _Path
+
+
+def _trace(network: nn.Module, image: tuple[int, int, int]) -> tuple[list[_Call], FlopCounterMode]:
+    """Record the calls of modules that have weights or pool, and count operations."""
+    x = torch.empty(1, *image, device="meta")
+    tracer, flops = _PathTracer(x), FlopCounterMode(display=False)
+    calls: list[_Call] = []
+
+    def record(name: str, module: nn.Module, _inputs: object, output: object) -> None:
+        for tensor in list(_tensors(output))[:1]:  # attention also returns its weights
+            calls.append(_Call(name, module, tuple(tensor.shape[1:]), tracer.path_to(tensor)))
+
+    with ExitStack() as stack:
+        for name, module in network.named_modules():
+            if isinstance(module, POOLING) or any(True for _ in module.parameters(recurse=False)):
+                handle = module.register_forward_hook(partial(record, name))
+                stack.callback(handle.remove)
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(flops)
+        stack.enter_context(tracer)
+        network(x)
+    return calls, flops
+
+
 def _kept_bytes(network: nn.Module, batch: int, image: tuple[int, int, int]) -> int:
-    """Bytes that autograd keeps of a forward pass in training, each storage once, weights among them."""
+    """Count the bytes that autograd keeps of a training step's forward pass, including weights, each storage once."""
     kept: dict[int, torch.UntypedStorage] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage  # held, so that no other storage gets its address
+        kept[storage._cdata] = storage  # a reference, so that no other storage gets the same address
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
@@ -218,13 +235,13 @@ def _kept_bytes(network: nn.Module, batch: int, image: tuple[int, int, int]) -> 
 
 @dataclass(frozen=True)
 class _Path:
-    """How a tensor came about.
+    """How a tensor was computed from the image.
 
     Attributes:
-        depth: weighted layers on the longest way to it.
-        field: height and width that one position sees, in pixels of the input; None where it isn't known.
-        jump: pixels of the input between two positions next to each other, downwards and sideways; a fraction where
-            the network enlarges its input.
+        depth: weighted layers on the longest path.
+        field: height and width of the receptive field, in input pixels; None where it is not known.
+        jump: vertical and horizontal distance between adjacent positions, in input pixels; a fraction where the network
+            enlarges its input.
     """
 
     depth: int
@@ -232,7 +249,7 @@ class _Path:
     jump: tuple[float, float]
 
     def through(self, window: _Window | None, layers: int) -> _Path:
-        """Behind weighted layers, and a window that slides over the map (None: something else)."""
+        """Return the path of a function's output, for its window (None: it has no window) and its weighted layers."""
         if window is None or self.field is None:
             return _Path(self.depth + layers, None, self.jump)
         rows, columns = (
@@ -241,33 +258,37 @@ class _Path:
         jump = (self.jump[0] * window.stride[0], self.jump[1] * window.stride[1])
         return _Path(self.depth + layers, (rows, columns), jump)
 
-    def seen(self) -> tuple[int, int] | None:
+    @property
+    def receptive_field(self) -> tuple[int, int] | None:
+        """Height and width in whole input pixels."""
         return None if self.field is None else (math.ceil(self.field[0]), math.ceil(self.field[1]))
 
 
 @dataclass(frozen=True)
 class _Window:
-    """Rows and columns of a window that slides over a map, and by how many it moves for the next output position."""
+    """A window that slides over a map: its height and width, and its vertical and horizontal stride."""
 
     size: Sequence[int]
     stride: Sequence[float]
 
 
 _START = _Path(0, (1, 1), (1, 1))
-_EACH_POSITION_ALONE = _Window((1, 1), (1, 1))
+_ONE_POSITION = _Window((1, 1), (1, 1))
 
 
 class _PathTracer(TorchFunctionMode):
-    """Follows tensors through every torch function, so that code outside of modules counts as well: additions,
-    concatenations, functional pooling, option A's subsampling."""
+    """Follows tensors through all torch functions, so that code outside of modules counts as well.
+
+    Examples are additions, concatenations, functional pooling and the subsampling of option A.
+    """
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()
-        # With the tensors themselves: an id is a tensor's own as long as it lives.
+        # The values include the tensors, because an id is unique only while its tensor exists.
         self._paths: dict[int, tuple[Tensor, _Path]] = {id(image): (image, _START)}
 
     def path_to(self, tensor: Tensor) -> _Path:
-        """Of what comes from weights alone, such as a table of positions: the path of an input."""
+        """Return a tensor's path; for tensors that depend only on weights, such as position embeddings, the image's."""
         return self._paths.get(id(tensor), (tensor, _START))[1]
 
     def __torch_function__(
@@ -292,7 +313,7 @@ class _PathTracer(TorchFunctionMode):
         return self._widest(sources).through(window, layers=1 if name in ("conv2d", "linear") else 0)
 
     def _widest(self, sources: list[Tensor]) -> _Path:
-        """Where ways join: the longest one, and the widest view."""
+        """Join paths: the largest depth, and the largest receptive field."""
         paths = [self.path_to(source) for source in sources]
         fields = [path.field for path in paths if path.field is not None]
         return _Path(
@@ -300,7 +321,7 @@ class _PathTracer(TorchFunctionMode):
             (max(rows for rows, _ in fields), max(columns for _, columns in fields))
             if len(fields) == len(paths)
             else None,
-            # A global average that scales a map (squeeze and excitation) doesn't change how the map's positions lie.
+            # A global average that scales a map (squeeze and excitation) doesn't change the map's distances.
             (min(path.jump[0] for path in paths), min(path.jump[1] for path in paths)),
         )
 
@@ -308,9 +329,9 @@ class _PathTracer(TorchFunctionMode):
 def _window(
     name: str, sources: list[Tensor], output: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> _Window | None:
-    """The window through which an output position of a function sees its input; None where it is no window."""
+    """Return the window of a torch function; None if its outputs don't depend on a window of its input."""
     if name == "conv2d":
-        weight, stride, dilation = (_argument(args, kwargs, *place) for place in CONVOLUTION)
+        weight, stride, dilation = (_argument(args, kwargs, *argument) for argument in CONVOLUTION)
         spread = [(size - 1) * step + 1 for size, step in zip(weight.shape[2:], _pair(dilation), strict=True)]
         return _Window(spread, _pair(stride))
     if name in ("max_pool2d", "avg_pool2d"):
@@ -320,13 +341,13 @@ def _window(
         return None
     before, after = sources[0].shape[2:], output.shape[2:]
     of_maps = output.ndim == 4 and sources[0].ndim == 4
-    if not of_maps or name in SEEING_THE_SAME or any(source.shape[2:] == after for source in sources):
-        return _EACH_POSITION_ALONE
+    if not of_maps or name in POINTWISE or any(source.shape[2:] == after for source in sources):
+        return _ONE_POSITION
     return _resizing_window(name, before, after, args)
 
 
 def _resizing_window(name: str, before: Sequence[int], after: Sequence[int], args: tuple[Any, ...]) -> _Window | None:
-    """Of functions that give a map of another size."""
+    """Return the window of a function whose output has another height or width."""
     shares = [old / new for old, new in zip(before, after, strict=True)]
     if name.startswith("adaptive_") or name in ("matmul", "__matmul__") or tuple(after) == (1, 1):
         # Position i pools from floor(i × before / after) to ceil((i + 1) × before / after).
@@ -338,12 +359,12 @@ def _resizing_window(name: str, before: Sequence[int], after: Sequence[int], arg
     return None
 
 
-# Of `torch.conv2d`: place, name and default of weight, stride and dilation.
+# Position, name and default of the arguments `weight`, `stride` and `dilation` of `torch.conv2d`.
 CONVOLUTION: tuple[tuple[int, str, Any], ...] = ((1, "weight", None), (3, "stride", 1), (5, "dilation", 1))
 
 
-def _argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], place: int, name: str, default: Any) -> Any:
-    return args[place] if len(args) > place else kwargs.get(name, default)
+def _argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], position: int, name: str, default: Any) -> Any:
+    return args[position] if len(args) > position else kwargs.get(name, default)
 
 
 def _pair(value: int | Sequence[int]) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""He initialization, of every network here that has no other one of its own."""
+"""He initialization, for all networks but AlexNet and torchvision's."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from torch import nn
 
 
 def initialize(network: nn.Module) -> None:
-    """He initialization of convolutions and linear layers (reference 13 of the paper: deviation sqrt(2 / fan-in));
-    batch norm starts as the identity, biases at zero.
+    """Draw the weights of convolutions and linear layers from N(0, 2 / fan-in), and set biases to zero.
 
-    The deviation is that for ReLU with every activation, so that networks that differ in it start from equal weights.
+    Source: reference 13 of the paper (K. He et al., arXiv 1502.01852). The gain is that of ReLU for all activations, so
+    that networks that differ only in the activation start from equal weights.
     """
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):

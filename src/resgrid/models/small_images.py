@@ -1,4 +1,4 @@
-"""What lets networks made for 224×224 pixels take small images: enlarging them, and pooling to a fixed size."""
+"""Lets networks for 224×224 pixels accept small images: enlarges them, and pools maps to a fixed size."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 
 def enlarge_small_images(network: nn.Module, minimum: int) -> None:
-    """Have a network enlarge images bilinearly, if height or width is below `minimum` pixels, until neither is.
+    """Have a network enlarge images bilinearly whose shorter side is less than `minimum` pixels, to that minimum.
 
-    A hook and no module around the network: its weights keep their names.
+    This is a hook and not a wrapper, so that the weights keep their names.
     """
     network.register_forward_pre_hook(partial(_enlarge, minimum))
 
@@ -22,29 +22,32 @@ def _enlarge(minimum: int, _network: nn.Module, inputs: tuple[Tensor]) -> tuple[
     smaller = min(height, width)
     if smaller >= minimum:
         return inputs
-    # Integers all the way: the smaller side becomes the minimum exactly.
+    # With integers, the shorter side becomes exactly the minimum.
     size = (height * minimum // smaller, width * minimum // smaller)
     return (F.interpolate(inputs[0], size, mode="bilinear", align_corners=False),)
 
 
 class FixedSizeAvgPool2d(nn.AdaptiveAvgPool2d):
-    """`AdaptiveAvgPool2d` whose gradient is deterministic on GPUs too, where torch's refuses to be with
-    `train.deterministic` (https://pytorch.org/docs/stable/generated/torch.use_deterministic_algorithms.html)."""
+    """`AdaptiveAvgPool2d` with a deterministic gradient on GPUs.
+
+    torch's raises an error there with `train.deterministic`
+    (https://pytorch.org/docs/stable/generated/torch.use_deterministic_algorithms.html).
+    """
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, *output_size)."""
+        """Map (N, C, H, W) to (N, C, *output_size)."""
         rows, columns = self.output_size if isinstance(self.output_size, tuple) else (self.output_size,) * 2
         assert rows is not None
         assert columns is not None
         if (rows, columns) == (1, 1):
-            return super().forward(input)  # a mean, which is deterministic
+            return super().forward(input)  # the mean has a deterministic gradient
         if (rows, columns) == input.shape[-2:]:
             return input
         return _averages(input.shape[-2], rows, input) @ input @ _averages(input.shape[-1], columns, input).T
 
 
 def _averages(size: int, output_size: int, like: Tensor) -> Tensor:
-    """(output_size, size): each row averages the positions that torch's adaptive pooling averages."""
+    """Return the matrix (output_size, size) of which each row averages the positions of one adaptive pooling window."""
     positions = torch.arange(size, device=like.device)
     index = torch.arange(output_size, device=like.device)[:, None]
     starts, ends = index * size // output_size, ((index + 1) * size + output_size - 1) // output_size

@@ -1,1 +1,1 @@
-"""Families of networks, one file each; `resgrid.models.build` imports the one that a name asks for."""
+"""Network families, one module each; `resgrid.models.build` imports the module of the network that it builds."""

@@ -1,5 +1,8 @@
-"""AlexNet as published: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
-Networks", NIPS 2012. torchvision's network of this name is a later, narrower one without groups and normalization."""
+"""AlexNet as published (Krizhevsky, Sutskever and Hinton, NIPS 2012); torchvision's is a later, narrower variant.
+
+Source: "ImageNet Classification with Deep Convolutional Neural Networks". torchvision's variant has neither groups nor
+local response normalization.
+"""
 
 from __future__ import annotations
 
@@ -14,29 +17,29 @@ MINIMUM_SIZE = 63
 
 
 class ResponseNorm(nn.Module):
-    """Local response normalization (section 3.3): x / (2 + 1e-4 · sum of the squares of 5 neighboring channels)^0.75.
+    """Local response normalization (section 3.3): x / (2 + 1e-4 · sum of the squares of 5 adjacent channels)^0.75.
 
-    torch's own has the same values, but no deterministic gradient on GPUs, since it pools in three dimensions.
+    torch's module has the same values but no deterministic gradient on GPUs, because it pools in three dimensions.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
+        """Map (N, C, H, W) to the same shape."""
         squares = F.pad(x.square(), (0, 0, 0, 0, 2, 2))
         sums = torch.stack([squares[:, shift : shift + x.shape[1]] for shift in range(5)]).sum(dim=0)
         return x / (2.0 + 1e-4 * sums) ** 0.75
 
 
 class AlexNet(nn.Module):
-    """Five convolutions, of which the second, fourth and fifth are in two groups (the original's two GPUs), local
-    response normalization after the first two, overlapping max pooling, three linear layers with dropout.
+    """Five convolutions with overlapping max pooling, and three linear layers with dropout, for 224×224 pixels.
 
-    For images of 224×224. The first convolution has a padding of 2, since the published sizes (55×55 after it) need
-    227×227 pixels without. Feature maps of other images are averaged to the 6×6 positions that the linear layers take;
-    images of less than 63 pixels a side are enlarged.
+    The second, fourth and fifth convolution have two groups (one for each GPU in the paper); local response
+    normalization follows the first two. The first has a padding of 2: without padding, its published output of 55×55
+    needs 227×227 pixels. For images of other sizes, the last maps are averaged to the 6×6 positions that the linear
+    layers need; images with a side of less than 63 pixels are enlarged.
 
     Args:
-        num_classes: width of the output.
-        in_channels: of the images.
+        num_classes: number of logits.
+        in_channels: channels of the images.
     """
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
@@ -68,16 +71,16 @@ class AlexNet(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(4096, num_classes),
         )
-        self._initialise()
+        self._initialize()
         enlarge_small_images(self, MINIMUM_SIZE)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, in_channels, H, W), normalized, to logits (N, num_classes)."""
+        """Map normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
         x = self.features(x)  # (N, 256, 6, 6) from 224×224
         return self.classifier(self.pool(x).flatten(1))
 
-    def _initialise(self) -> None:
-        """Section 5: deviation 0.01; biases 1 in the convolutions 2, 4 and 5 and the hidden linear layers, else 0."""
+    def _initialize(self) -> None:
+        """Draw weights from N(0, 0.01²); set biases to 1 in convolutions 2, 4 and 5 and hidden layers (section 5)."""
         weighted = [module for module in self.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
         for layer, module in enumerate(weighted, start=1):
             nn.init.normal_(module.weight, std=0.01)
@@ -86,5 +89,5 @@ class AlexNet(nn.Module):
 
 
 def build(_network: FixedNetwork, num_classes: int, in_channels: int) -> nn.Module:
-    """Build the network; images (N, in_channels, H, W) to logits (N, num_classes)."""
+    """Build a network that maps normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
     return AlexNet(num_classes, in_channels)

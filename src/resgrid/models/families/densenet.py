@@ -1,4 +1,4 @@
-"""DenseNet for small images: Huang et al., "Densely Connected Convolutional Networks", arXiv 1608.06993."""
+"""DenseNets for small images (Huang et al., arXiv 1608.06993)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from resgrid.names import DenseNetwork
 
 
 class DenseLayer(nn.Module):
-    """Norm, ReLU and a 3×3 convolution to k channels, which are put beside the input's (section 3, Fig. 1).
+    """Batch norm, ReLU and a 3×3 convolution to k channels, which are appended to the input (section 3, Fig. 1).
 
     Args:
-        in_channels: of all layers before.
+        in_channels: channels of the input, which contains the outputs of all layers before.
         growth: the paper's k.
-        bottleneck: whether norm, ReLU and a 1×1 convolution to 4k channels come first (DenseNet-B).
+        bottleneck: whether batch norm, ReLU and a 1×1 convolution to 4k channels precede these (DenseNet-B).
     """
 
     def __init__(self, in_channels: int, growth: int, bottleneck: bool) -> None:
@@ -30,13 +30,13 @@ class DenseLayer(nn.Module):
         self.conv2 = nn.Conv2d(width, growth, kernel_size=3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, in_channels + k, H, W)."""
+        """Map (N, in_channels, H, W) to (N, in_channels + k, H, W)."""
         y = self.conv1(torch.relu_(self.bn1(x))) if self.bottleneck else x
         return torch.cat([x, self.conv2(torch.relu_(self.bn2(y)))], dim=1)
 
 
 class Transition(nn.Module):
-    """Norm, ReLU, a 1×1 convolution, and 2×2 average pooling between two dense blocks."""
+    """Batch norm, ReLU, a 1×1 convolution and 2×2 average pooling between two dense blocks."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -44,19 +44,20 @@ class Transition(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, H/2, W/2)."""
+        """Map (N, in_channels, H, W) to (N, out_channels, floor(H/2), floor(W/2))."""
         return F.avg_pool2d(self.conv(torch.relu_(self.bn(x))), kernel_size=2)
 
 
 class CifarDenseNet(nn.Module):
-    """A 3×3 stem, three dense blocks with transitions between them, norm, ReLU, global average pooling, a linear layer.
+    """A 3×3 stem, three dense blocks with transitions between them, global average pooling and a linear layer.
 
-    The stem has 16 channels; with compression 2k, and a transition halves the channels. Images have 4×4 pixels or more.
+    The stem has 16 channels. With compression, it has 2k, and transitions halve the channels. The smallest image has
+    4×4 pixels.
 
     Args:
-        network: what the name says.
-        num_classes: width of the output.
-        in_channels: of the images.
+        network: the parsed name.
+        num_classes: number of logits.
+        in_channels: channels of the images.
     """
 
     def __init__(self, network: DenseNetwork, num_classes: int, in_channels: int) -> None:
@@ -79,12 +80,12 @@ class CifarDenseNet(nn.Module):
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, in_channels, H, W), normalized, to logits (N, num_classes)."""
+        """Map normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
         x = self.stages(self.stem(x))  # (N, 342, H/4, W/4) with k = 12 and depth 100
         x = torch.relu_(self.bn(x))
         return self.linear(self.pool(x).flatten(1))
 
 
 def build(network: DenseNetwork, num_classes: int, in_channels: int) -> nn.Module:
-    """Build the network; images (N, in_channels, H, W) to logits (N, num_classes)."""
+    """Build a network that maps normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
     return CifarDenseNet(network, num_classes, in_channels)

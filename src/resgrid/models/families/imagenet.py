@@ -1,4 +1,4 @@
-"""The paper's family for ImageNet, plain and residual (Table 1)."""
+"""Plain and residual networks for ImageNet (the paper, Table 1)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ STAGE_CHANNELS = (64, 128, 256, 512)
 
 
 class ImagenetNetwork(nn.Module):
-    """A 7×7 stem with stride 2, 3×3 max pooling, four stages, global average pooling, one linear layer.
+    """A 7×7 stem with stride 2, 3×3 max pooling, four stages, global average pooling and a linear layer.
 
-    The first block of the second to the fourth stage halves height and width with stride 2; bottlenecks have four
-    times the channels at their ends. Weights have torchvision's names, and with option B and `stride3x3` their shapes.
+    The first block of each stage after the first halves height and width. With bottlenecks, the stages have 4 times the
+    channels. Weights have the names of torchvision's ResNets, whose networks have option B and `stride3x3`.
 
     Args:
-        network: what the name says.
-        num_classes: width of the output.
-        in_channels: of the images.
+        network: the parsed name.
+        num_classes: number of logits.
+        in_channels: channels of the images.
     """
 
     def __init__(self, network: PlainOrResidual, num_classes: int, in_channels: int) -> None:
@@ -44,19 +44,19 @@ class ImagenetNetwork(nn.Module):
         self.layer2 = build_stage(first, second, blocks[1], 2, network)
         self.layer3 = build_stage(second, third, blocks[2], 2, network)
         self.layer4 = build_stage(third, fourth, blocks[3], 2, network)
-        if network.norm == "preact":  # the blocks begin with norm and activation, so that both are due after the last
+        if network.norm == "preact":  # the last block ends with a convolution
             self.bn_last = normalization(fourth, network.norm)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(fourth, num_classes)
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, in_channels, H, W), normalized, to logits (N, num_classes)."""
+        """Map normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
         x = self.conv1(x)  # (N, 64, H/2, W/2)
         if self.network.norm != "preact":
             x = normalize_and_activate(x, self.bn1, self.network)
         x = self.maxpool(x)  # (N, 64, H/4, W/4)
-        x = self.layer1(x)  # (N, 64, H/4, W/4); four times the channels with bottlenecks, here and below
+        x = self.layer1(x)  # (N, 64, H/4, W/4); with bottlenecks, here and below, 4 times the channels
         x = self.layer2(x)  # (N, 128, H/8, W/8)
         x = self.layer3(x)  # (N, 256, H/16, W/16)
         x = self.layer4(x)  # (N, 512, H/32, W/32)
@@ -66,5 +66,5 @@ class ImagenetNetwork(nn.Module):
 
 
 def build(network: PlainOrResidual, num_classes: int, in_channels: int) -> nn.Module:
-    """Build the network; images (N, in_channels, H, W) to logits (N, num_classes)."""
+    """Build a network that maps normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
     return ImagenetNetwork(network, num_classes, in_channels)

@@ -1,4 +1,4 @@
-"""Inception networks for small images, with batch norm: Zhang et al.'s small one, and GoogLeNet's blocks at 32×32."""
+"""Inception networks for small images, with batch norm: that of Zhang et al., and one with GoogLeNet's blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from resgrid.models.initialization import initialize
 from resgrid.names import FixedNetwork
 
-# 1×1 and 3×3 channels of each block of the small Inception, or the 3×3 channels of a downsampling one.
+# Channels of the 1×1 and 3×3 convolutions of each block of the small Inception, or of a downsampling's 3×3 convolution.
 SMALL_BLOCKS: tuple[tuple[int, int] | int, ...] = (
     (32, 32),
     (32, 48),
@@ -23,7 +23,7 @@ SMALL_BLOCKS: tuple[tuple[int, int] | int, ...] = (
     (176, 160),
 )
 
-# Channels of each block of GoogLeNet (Table 1): 1×1, 3×3 reduce, 3×3, 5×5 reduce, 5×5, pool projection.
+# Channels in each block of GoogLeNet (Table 1): 1×1, 3×3 reduce, 3×3, 5×5 reduce, 5×5, pool projection.
 GOOGLENET_STAGES = (
     ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)),
     (
@@ -39,7 +39,7 @@ GOOGLENET_STEM_CHANNELS = 192
 
 
 class ConvNormReLU(nn.Sequential):
-    """Convolution, batch norm, ReLU: (N, in_channels, H, W) to (N, out_channels, ceil(H/stride), ceil(W/stride))."""
+    """Convolution, batch norm and ReLU, to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
 
     def __init__(self, in_channels: int, out_channels: int, size: int, stride: int = 1) -> None:
         super().__init__(
@@ -50,7 +50,7 @@ class ConvNormReLU(nn.Sequential):
 
 
 class SmallBlock(nn.Module):
-    """1×1 beside 3×3."""
+    """A 1×1 and a 3×3 convolution in parallel."""
 
     def __init__(self, in_channels: int, channels_1x1: int, channels_3x3: int) -> None:
         super().__init__()
@@ -58,32 +58,31 @@ class SmallBlock(nn.Module):
         self.branch2 = ConvNormReLU(in_channels, channels_3x3, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, channels_1x1 + channels_3x3, H, W)."""
+        """Map (N, in_channels, H, W) to (N, channels_1x1 + channels_3x3, H, W)."""
         return torch.cat([self.branch1(x), self.branch2(x)], dim=1)
 
 
 class Downsampling(nn.Module):
-    """3×3 with stride 2 beside 3×3 max pooling with stride 2."""
+    """A 3×3 convolution and 3×3 max pooling in parallel, both with stride 2."""
 
     def __init__(self, in_channels: int, channels_3x3: int) -> None:
         super().__init__()
         self.branch1 = ConvNormReLU(in_channels, channels_3x3, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, in_channels + channels_3x3, ceil(H/2), ceil(W/2))."""
+        """Map (N, in_channels, H, W) to (N, in_channels + channels_3x3, ceil(H/2), ceil(W/2))."""
         return torch.cat([self.branch1(x), F.max_pool2d(x, kernel_size=3, stride=2, padding=1)], dim=1)
 
 
 class SmallInception(nn.Module):
-    """The small Inception of Zhang et al., "Understanding deep learning requires rethinking generalization"
-    (arXiv 1611.03530, appendix A, Fig. 3).
+    """The small Inception of Zhang et al. (arXiv 1611.03530, appendix A, Fig. 3).
 
-    It was made for the 28×28 middle of CIFAR-10's images; global pooling takes any size. The paper counts 1,649,402
-    parameters, where batch norm has a shift and no scale; here it has both, 1,651,114.
+    It is for the central 28×28 pixels of CIFAR-10's images; global pooling accepts any size. The paper counts 1,649,402
+    parameters with batch norms that have a shift and no scale. Here they have both, which gives 1,651,114.
 
     Args:
-        num_classes: width of the output.
-        in_channels: of the images.
+        num_classes: number of logits.
+        in_channels: channels of the images.
     """
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
@@ -104,13 +103,13 @@ class SmallInception(nn.Module):
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, in_channels, H, W), normalized, to logits (N, num_classes)."""
+        """Map normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
         x = self.blocks(self.stem(x))  # (N, 336, H/4, W/4)
         return self.linear(self.pool(x).flatten(1))
 
 
 class InceptionBlock(nn.Module):
-    """1×1, 3×3, 5×5 and pooling beside each other, the wide ones behind 1×1 reductions (arXiv 1409.4842, Fig. 2b)."""
+    """1×1, 3×3 and 5×5 convolutions and pooling in parallel, with 1×1 reductions (arXiv 1409.4842, Fig. 2b)."""
 
     def __init__(
         self, in_channels: int, ones: int, reduce3: int, threes: int, reduce5: int, fives: int, pooled: int
@@ -125,18 +124,19 @@ class InceptionBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, ones + threes + fives + pooled, H, W)."""
+        """Map (N, in_channels, H, W) to (N, ones + threes + fives + pooled, H, W)."""
         return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], dim=1)
 
 
 class CifarGoogLeNet(nn.Module):
-    """GoogLeNet (Szegedy et al., arXiv 1409.4842, Table 1) for small images: its nine blocks, with max pooling after
-    the second and the seventh, behind a 3×3 stem instead of one that reduces 224×224 to 28×28; with batch norm, without
-    dropout and auxiliary heads.
+    """GoogLeNet (Szegedy et al., arXiv 1409.4842, Table 1) for small images, with batch norm.
+
+    It has GoogLeNet's nine blocks, with max pooling after the second and the seventh. A 3×3 stem replaces the one that
+    reduces 224×224 pixels to 28×28. There are no dropout and no auxiliary heads.
 
     Args:
-        num_classes: width of the output.
-        in_channels: of the images.
+        num_classes: number of logits.
+        in_channels: channels of the images.
     """
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
@@ -157,7 +157,7 @@ class CifarGoogLeNet(nn.Module):
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, in_channels, H, W), normalized, to logits (N, num_classes)."""
+        """Map normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
         x = self.blocks(self.stem(x))  # (N, 1024, H/4, W/4)
         return self.linear(self.pool(x).flatten(1))
 
@@ -166,5 +166,5 @@ NETWORKS = {"inception-cifar": SmallInception, "googlenet-cifar": CifarGoogLeNet
 
 
 def build(network: FixedNetwork, num_classes: int, in_channels: int) -> nn.Module:
-    """Build the network; images (N, in_channels, H, W) to logits (N, num_classes)."""
+    """Build a network that maps normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
     return NETWORKS[network.name](num_classes, in_channels)

@@ -1,7 +1,4 @@
-"""torchvision's classification networks by name, for other numbers of classes and channels and for small images.
-
-The only file of this package that imports torchvision, and only when such a network is built.
-"""
+"""torchvision's classification networks, for any number of classes and channels, and for small images."""
 
 from __future__ import annotations
 
@@ -13,24 +10,23 @@ from torch import nn
 from resgrid.models.small_images import FixedSizeAvgPool2d, enlarge_small_images
 from resgrid.names import TorchvisionNetwork
 
-# Without their auxiliary heads; initialized as they always were, a default that torchvision is going to change.
+# No auxiliary heads; torchvision's present initialization, which it announces to change.
 _OPTIONS = {name: {"aux_logits": False, "init_weights": True} for name in ("googlenet", "inception_v3")}
 
 
 def build(network: TorchvisionNetwork, num_classes: int, in_channels: int) -> nn.Module:
-    """Build a network of torchvision, freshly initialized as torchvision does; its weights have torchvision's names.
+    """Build a torchvision network, with torchvision's initialization and names of weights.
 
-    Images smaller than the smallest that torchvision gives for the network are enlarged (bilinearly) to it; a vision
-    transformer takes no images larger than that either.
+    Images smaller than the network's minimum, which torchvision documents with its weights, are enlarged bilinearly.
 
     Args:
-        network: whose `builder` is as `torchvision.models.list_models` has it, such as `vgg16_bn`.
-        num_classes: width of the output.
-        in_channels: of the images. For other than 3 the first convolution is built anew, and begins with weights that
-            treat each channel as an equal share of gray.
+        network: the parsed name, with a builder such as `vgg16_bn`.
+        num_classes: number of logits.
+        in_channels: channels of the images. If there are not 3, a new first convolution replaces the old one. It starts
+            with weights that treat each channel as an equal share of gray.
 
     Returns:
-        A module from images (N, in_channels, H, W), normalized, to logits (N, num_classes).
+        A module that maps normalized images (N, in_channels, H, W) to logits (N, num_classes).
 
     Raises:
         ValueError: torchvision has no classification network of that name.
@@ -39,10 +35,10 @@ def build(network: TorchvisionNetwork, num_classes: int, in_channels: int) -> nn
 
     builder, known = network.builder, models.list_models(module=models)
     if builder not in known:
-        allowed = ", ".join(get_close_matches(builder, known, n=4) or known)
+        similar = ", ".join(get_close_matches(builder, known, n=4) or known[:4])
         raise ValueError(
-            f"torchvision-{builder}: torchvision {__version__} has no classification network {builder!r}; "
-            f"allowed are, for instance, {allowed}; `torchvision.models.list_models` lists them all"
+            f"'torchvision-{builder}': torchvision {__version__} has no classification network {builder!r}; "
+            f"use one of those that `torchvision.models.list_models` lists, such as {similar}"
         )
     built = models.get_model(builder, weights=None, num_classes=num_classes, **_OPTIONS.get(builder, {}))
     if in_channels != 3:
@@ -72,7 +68,7 @@ def _rebuild_first_convolution(network: nn.Module, in_channels: int) -> None:
 
 
 def _minimum_size(builder: str) -> int:
-    """Pixels a side, as torchvision notes them beside its weights; among several the smallest."""
+    """Return the smallest side, in pixels, that torchvision documents for any of the network's weights."""
     from torchvision.models import get_model_weights
 
     return min(max(weights.meta["min_size"]) for weights in get_model_weights(builder))

@@ -1,4 +1,4 @@
-"""VGG for small images: Simonyan and Zisserman, arXiv 1409.1556, Table 1, with batch norm and one linear layer."""
+"""VGG for small images (Simonyan and Zisserman, arXiv 1409.1556, Table 1), with batch norm and one linear layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from resgrid.models.initialization import initialize
 from resgrid.names import FixedNetwork
 
 CHANNELS = (64, 128, 256, 512, 512)
-# Convolutions in each of the five stages: columns A, B, D and E of the table.
+# Convolutions in each of the five stages (columns A, B, D and E of Table 1).
 CONVOLUTIONS = {
     "vgg11-cifar": (1, 1, 2, 2, 2),
     "vgg13-cifar": (2, 2, 2, 2, 2),
@@ -18,15 +18,15 @@ CONVOLUTIONS = {
 
 
 class CifarVgg(nn.Module):
-    """Five stages of 3×3 convolutions, each followed by batch norm and ReLU, with 2×2 max pooling after each stage.
+    """Five stages of 3×3 convolutions with batch norm and ReLU, each stage followed by 2×2 max pooling.
 
-    What is left of a 32×32 image is one position of 512 channels. The original's three linear layers, made for 7×7
-    positions, hold most of its weights; here is one, as is usual for small images.
+    They reduce a 32×32 image to one position with 512 channels. The original's three linear layers, which contain most
+    of its weights, are for 7×7 positions; here one linear layer follows, as is usual for small images.
 
     Args:
         convolutions: number of convolutions in each stage.
-        num_classes: width of the output.
-        in_channels: of the images.
+        num_classes: number of logits.
+        in_channels: channels of the images.
     """
 
     def __init__(self, convolutions: tuple[int, ...], num_classes: int, in_channels: int) -> None:
@@ -40,7 +40,7 @@ class CifarVgg(nn.Module):
                     nn.ReLU(inplace=True),
                 ]
                 in_channels = channels
-            # Rounding sizes up lets images of any size through; for multiples of 32 there is nothing to round.
+            # Rounding up admits images of any size; it has no effect on multiples of 32.
             layers.append(nn.MaxPool2d(kernel_size=2, ceil_mode=True))
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -48,11 +48,11 @@ class CifarVgg(nn.Module):
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, in_channels, H, W), normalized, to logits (N, num_classes)."""
+        """Map normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
         x = self.features(x)  # (N, 512, ceil(H/32), ceil(W/32))
         return self.classifier(self.pool(x).flatten(1))
 
 
 def build(network: FixedNetwork, num_classes: int, in_channels: int) -> nn.Module:
-    """Build the network; images (N, in_channels, H, W) to logits (N, num_classes)."""
+    """Build a network that maps normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
     return CifarVgg(CONVOLUTIONS[network.name], num_classes, in_channels)
