@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from pipeline import report
+from resgrid.artifacts.analyses import ANALYSIS_COLUMNS
 from resgrid.artifacts.data_card import PreparedPaths
 from resgrid.artifacts.files import REPORTS
 from resgrid.artifacts.run_record import RunRecord
@@ -193,6 +194,21 @@ def test_a_network_of_which_one_seed_was_analysed_is_shown_with_it(make_study: M
     text = study.page()
     assert 'data-source="runs/plain8-1/responses.csv#std"' in text
     assert "resnet8-A-1/responses.csv" not in text
+
+
+def test_an_analysis_without_charts_of_its_own_gets_one_for_each_column(
+    make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ANALYSIS_COLUMNS, "weight_ranks", ("index", "layer", "rank", "rest"))
+    study = make_study()
+    assert "Weight ranks" not in study.page()
+    for seed in (0, 1):
+        ranks = "index,layer,rank,rest\n1,conv1,-3,inf\n2,conv2,4,inf\n"
+        study.paths("plain8", seed).analysis("weight_ranks").write_text(ranks)
+    text = study.page()
+    assert "<h3>Weight ranks</h3>" in text
+    assert 'data-source="runs/plain8-{0,1}/weight_ranks.csv#rank"' in text
+    assert "weight_ranks.csv#rest" not in text  # no finite value
 
 
 def test_links_inside_the_page_lead_somewhere(make_study: MakeStudy) -> None:

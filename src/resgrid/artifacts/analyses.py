@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from resgrid.artifacts.cell_files import GRADIENTS_COLUMNS
 
+# Columns that say what a row is about; all others hold numbers.
+LABEL_COLUMNS = ("step", "index", "layer", "block")
+
 ANALYSIS_COLUMNS: dict[str, tuple[str, ...]] = {
     "gradients": GRADIENTS_COLUMNS,  # written by `train`, the others by `evaluate`
     "responses": ("index", "layer", "std"),

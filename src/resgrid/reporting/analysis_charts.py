@@ -1,4 +1,4 @@
-"""The page's charts of the analyses: layer responses (the paper's Fig. 7), gradients and blocks."""
+"""The page's charts of the analyses: layer responses (the paper's Fig. 7), gradients, blocks and all others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from resgrid.artifacts.analyses import ANALYSIS_COLUMNS, LABEL_COLUMNS
 from resgrid.reporting.axes import Axis, linear_axis, log_axis
 from resgrid.reporting.charts import ERROR_LABEL, ChartGroup, spans_decades
 from resgrid.reporting.provenance import column_sources
@@ -18,6 +19,7 @@ from resgrid.reporting.svg import Chart
 
 Analyzed = Sequence[tuple[NetworkResult, Analysis]]
 
+_WITH_OWN_CHARTS = ("responses", "gradients", "blocks")
 _MOMENTS = ("at the start", "half way", "at the end")
 _GRADIENT_COLUMNS = {"gradient_norm": "Gradient norm", "update_ratio": "Update over weight"}
 
@@ -94,23 +96,23 @@ def blocks(results: Results, styles: Styles) -> ChartGroup | None:
 
 
 def _residual_chart(analyzed: Analyzed, styles: Styles, x: Axis) -> Chart | None:
-    values = _block_column(analyzed, "residual_ratio")
+    values = _finite_column(analyzed, "residual_ratio")
     if not values:
         return None
     y = _linear_or_log_axis("ratio of norms", np.concatenate([column.dropna() for column in values.values()]))
     title = "Size of F(x) relative to x"
-    chart = Chart(title, x, y, _blocks_alt(title, values))
-    _draw_blocks(chart, analyzed, values, styles, "residual_ratio")
+    chart = Chart(title, x, y, _mean_alt(title, values))
+    _draw_column(chart, analyzed, values, styles, "blocks.csv", "residual_ratio")
     return chart
 
 
 def _lesion_chart(analyzed: Analyzed, styles: Styles, x: Axis) -> Chart | None:
-    values = _block_column(analyzed, "lesion_error")
+    values = _finite_column(analyzed, "lesion_error")
     if not values:
         return None
     title, highest = "Test error without this block", max(float(column.max()) for column in values.values())
-    chart = Chart(title, x, linear_axis(ERROR_LABEL, 0, 1.05 * highest), _blocks_alt(title, values))
-    _draw_blocks(chart, analyzed, values, styles, "lesion_error")
+    chart = Chart(title, x, linear_axis(ERROR_LABEL, 0, 1.05 * highest), _mean_alt(title, values))
+    _draw_column(chart, analyzed, values, styles, "blocks.csv", "lesion_error")
     for network, analysis in analyzed:
         if network.name in values:
             intact, name = float(analysis.table["intact_error"].mean()), network.name
@@ -119,30 +121,52 @@ def _lesion_chart(analyzed: Analyzed, styles: Styles, x: Axis) -> Chart | None:
     return chart
 
 
-def _block_column(analyzed: Analyzed, column: str) -> dict[str, pd.Series]:
+def _finite_column(analyzed: Analyzed, column: str) -> dict[str, pd.Series]:
     """Return a column by network, for those with numbers; an infinite ratio (a zero input) becomes a gap."""
     columns = {network.name: analysis.table[column].replace(np.inf, np.nan) for network, analysis in analyzed}
     return {name: values for name, values in columns.items() if values.notna().any()}
 
 
-def _draw_blocks(chart: Chart, analyzed: Analyzed, values: dict[str, pd.Series], styles: Styles, column: str) -> None:
+def _draw_column(
+    chart: Chart, analyzed: Analyzed, values: dict[str, pd.Series], styles: Styles, file: str, column: str
+) -> None:
     for network, analysis in analyzed:
         name = network.name
         if name in values:
-            source = column_sources(analysis.cells, "blocks.csv", column)
+            source = column_sources(analysis.cells, file, column)
             chart.line(analysis.table["index"], values[name], styles[name], name, source=source)
 
 
-def _blocks_alt(title: str, values: dict[str, pd.Series]) -> str:
+def _mean_alt(title: str, values: dict[str, pd.Series]) -> str:
     means = [f"{name}: {column.mean():.2f}" for name, column in values.items()]
-    return f"{title}, mean over the blocks: {'; '.join(means)}."
+    return f"{title}, mean: {'; '.join(means)}."
+
+
+def other_analyses(results: Results, styles: Styles) -> dict[str, ChartGroup]:
+    """Draw each measured column by layer or block, for the analyses that have no charts of their own."""
+    names = [name for name in ANALYSIS_COLUMNS if name not in _WITH_OWN_CHARTS]
+    groups = {name: _column_charts(name, _analyzed(results, name), styles) for name in names}
+    return {name: group for name, group in groups.items() if group.charts}
+
+
+def _column_charts(name: str, analyzed: Analyzed, styles: Styles) -> ChartGroup:
+    charts: list[Chart] = []
+    for column in ANALYSIS_COLUMNS[name]:
+        values = _finite_column(analyzed, column) if column not in LABEL_COLUMNS else {}
+        if values:
+            title, known = column.replace("_", " "), np.concatenate([each.dropna() for each in values.values()])
+            x = linear_axis("in the order of depth", 1, max(2, *map(len, values.values())), whole=True)
+            chart = Chart(title.capitalize(), x, _linear_or_log_axis(title, known), _mean_alt(title, values))
+            _draw_column(chart, analyzed, values, styles, f"{name}.csv", column)
+            charts.append(chart)
+    return ChartGroup(tuple(charts), tuple(network for network, _ in analyzed))
 
 
 def _linear_or_log_axis(label: str, values: NDArray[np.floating[Any]]) -> Axis:
-    """Return an axis from zero, or a logarithmic one if `spans_decades`."""
+    """Return an axis that includes zero, or a logarithmic one if `spans_decades`."""
     if spans_decades(values):
         return log_axis(label, float(values.min()), float(values.max()))
-    return linear_axis(label, 0, 1.05 * float(values.max()))
+    return linear_axis(label, min(0, float(values.min())), 1.05 * float(values.max()))
 
 
 def _analyzed(results: Results, name: str) -> Analyzed:

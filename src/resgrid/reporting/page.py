@@ -94,6 +94,7 @@ def _chart_variables(content: Content) -> dict[str, Any]:
         "by_cost": charts.errors_by_cost(results, styles),
         "gradients": analysis_charts.gradient_flow(results, styles),
         "blocks": analysis_charts.blocks(results, styles),
+        "other_analyses": analysis_charts.other_analyses(results, styles),
     }
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from resgrid.artifacts.analyses import ANALYSIS_COLUMNS
+from resgrid.artifacts.analyses import ANALYSIS_COLUMNS, LABEL_COLUMNS
 from resgrid.artifacts.cell_files import CURVE_COLUMNS, CellPaths, Complexity, TestMetrics, TrainMetrics
 from resgrid.artifacts.data_card import PREPARED, DatasetCard, PreparedPaths
 from resgrid.artifacts.files import RUNS
@@ -105,7 +105,7 @@ def _read_analyses(paths: CellPaths) -> dict[str, pd.DataFrame]:
     for name, columns in ANALYSIS_COLUMNS.items():
         if paths.analysis(name).is_file():
             table = _read_table(paths.analysis(name), columns)
-            measured = [column for column in columns if column not in ("step", "index", "layer", "block")]
+            measured = [column for column in columns if column not in LABEL_COLUMNS]
             if not table.empty:
                 tables[name] = table.astype(dict.fromkeys(measured, float))
     return tables

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from resgrid.artifacts.analyses import LABEL_COLUMNS
+
 
 def draw_curve(curve: Path) -> bytes:
     """Draw training error (thin) and validation error (bold) in percent, by step."""
@@ -110,8 +112,8 @@ def draw_blocks(blocks: Path) -> bytes | None:
 def draw_columns(table: Path) -> bytes | None:
     """Draw each measured column of an analysis against `index`; None if the table has no rows."""
     rows = pd.read_csv(table)
-    measured = [column for column in map(str, rows.select_dtypes("number")) if column not in ("index", "step")]
-    if rows.empty or not measured:
+    measured = [column for column in map(str, rows) if column not in LABEL_COLUMNS]
+    if rows.empty:
         return None
     figure = Figure(figsize=(6.4, 0.6 + 2.6 * len(measured)), layout="constrained")
     charts = figure.subplots(len(measured), sharex=True, squeeze=False)[:, 0]
