@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
+
 from resgrid.artifacts.files import JsonRecord, state_folder
 from resgrid.cells import Cell
 
 
 class StageRecord(JsonRecord):
-    """One execution of a pipeline stage for a cell.
+    """The facts of one execution of a pipeline stage for a cell.
 
     Attributes:
         started: ISO 8601, UTC.
-        seconds: wall time of the whole stage.
+        seconds: wall-clock time of the whole stage.
         images_per_second: of the training loop; None for evaluation.
-        resumed_from: steps from which the run resumed; empty for an uninterrupted run.
-        commit: commit of the repository, with `-dirty` if files differed from it; None outside a git repository.
-        hardware: name of the processor or accelerator.
-        devices: number of computing processes, one per device.
-        versions: of Python and the packages that compute.
+        resumed_from: steps of the checkpoints from which the run resumed; empty for an uninterrupted run.
+        commit: the repository's commit, with `-dirty` if code or parameters differed from it; None outside git.
+        hardware: description of the processor or the accelerators.
+        devices: processes that computed, one for each device.
+        versions: of Python and of the packages that compute.
+        code: SHA-256 of the bytes of each file in the stage's manifest, by its path.
     """
 
     started: str
@@ -33,14 +36,15 @@ class StageRecord(JsonRecord):
     threads: int
     precision: str
     versions: dict[str, str]
+    code: dict[str, str] = Field(default_factory=dict)
 
 
 class RunRecord(JsonRecord):
-    """`<state>/records/<cell>-<fingerprint>.json`: the origin of a cell's results, which DVC doesn't hash.
+    """`<state>/records/<cell>-<fingerprint>.json`: the provenance of a cell's results.
 
     Attributes:
-        run_id: ID of the MLflow run; None if tracking was off.
-        tracking_uri: MLflow's URI of the run's store.
+        run_id: of the MLflow run; None without tracking.
+        tracking_uri: of the store with this run.
     """
 
     cell: str

@@ -25,6 +25,7 @@ from resgrid.evaluation.views import compute_logits
 from resgrid.hardware import compute_exactly
 from resgrid.models import build_network
 from resgrid.models.complexity import count_network
+from resgrid.sources.manifest import manifest_path
 from resgrid.terminal import console
 from resgrid.tracking.evaluation import track_evaluation
 from resgrid.tracking.records import StageClock
@@ -51,9 +52,9 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig, wo
 
     Raises:
         OSError: the cell's files or the prepared data are missing, or an output can't be written.
-        ValueError: the prepared data contradict themselves.
+        ValueError: the prepared data contradict themselves, or the stage's manifest is missing.
     """
-    clock = StageClock()
+    clock = StageClock(manifest_path("evaluate", cell.network))
     compute_exactly(config.threads)
     card, paths = DatasetCard.read(PreparedPaths().card), CellPaths(cell)
     evaluation = compute_evaluation(paths, card, config, augment, workers)

@@ -1,4 +1,4 @@
-"""What is true of one occasion alone: commit, host, versions. It goes into records and MLflow, never into outs."""
+"""Facts of a single execution: commit, host and versions. Records and MLflow contain these facts, outputs do not."""
 
 from __future__ import annotations
 
@@ -10,29 +10,36 @@ from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "mlflow", "dvc", "numpy")
 
-
-# A sweep runs a cell on a copy of its dependencies, outside the repository, and says here which commit they are of.
+# A sweep runs a cell on a copy of its dependencies, outside the repository, and sets this variable to their commit.
 COMMIT = "RESGRID_COMMIT"
+
+# What runs write: differences in these paths don't make a commit dirty.
+_OUTPUTS = (":!dvc.lock", ":!reports", ":!runs", ":!sources")
 
 
 def current_commit() -> str | None:
-    """The repository's commit, with `-dirty` where tracked files differ from it; None outside a repository."""
+    """Return the repository's commit, or None outside a repository.
+
+    The commit ends with `-dirty` if tracked files differ from it, or if a code file is not in git.
+    """
     if COMMIT in os.environ:
         return os.environ[COMMIT] or None
     try:
         commit = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock", ":!runs", ":!reports")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *_OUTPUTS)
+        added = _git("ls-files", "--others", "--exclude-standard", "--", "src", "pipeline")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return f"{commit}-dirty" if changed else commit
+    return f"{commit}-dirty" if changed or added else commit
 
 
 def host_name() -> str:
+    """Return the machine's name."""
     return socket.gethostname()
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the installed packages that compute or record."""
+    """Return the versions of Python and of the installed packages that compute or record."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -43,5 +50,4 @@ def versions() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()

@@ -5,19 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from resgrid.artifacts.run_record import RunRecord, StageRecord, record_path
 from resgrid.cells import Cell
 from resgrid.hardware import describe_hardware
+from resgrid.sources.manifest import raw_hashes, read_manifest
 from resgrid.tracking import Run
 from resgrid.tracking.lineage import current_commit, host_name, versions
 
 
 class StageClock:
-    """The wall-clock time of one execution of a pipeline stage, which begins now."""
+    """One execution of a pipeline stage, which begins now: its wall-clock time and its code.
 
-    def __init__(self) -> None:
+    Args:
+        manifest: the stage's manifest, such as `sources/train/resnet56-A.json`.
+
+    Raises:
+        OSError: a file of the manifest can't be read.
+        ValueError: the manifest is missing or damaged.
+    """
+
+    def __init__(self, manifest: Path | None = None) -> None:
         self._started, self._clock = datetime.now(UTC), time.monotonic()
+        self._code = raw_hashes(Path(), read_manifest(manifest)["files"]) if manifest else {}
 
     def record(
         self,
@@ -41,6 +52,7 @@ class StageClock:
             threads=threads,
             precision=precision,
             versions=versions(),
+            code=self._code,
         )
 
 
