@@ -1,4 +1,4 @@
-"""The contenders: the product's training loop, the bare loop that bounds it, and the loop that most people write."""
+"""The loops that are compared: the product's training loop, and the bare loop that bounds it."""
 
 from __future__ import annotations
 
@@ -11,52 +11,58 @@ from benchmarks.timing import WARM_STEPS, Stopwatch, StretchOverError, now
 from resgrid.artifacts.data_card import DatasetCard
 from resgrid.cells import Cell
 from resgrid.config.whole import Config
-from resgrid.tracking import Run, Untracked
-from resgrid.training.fit import Training
+from resgrid.training.build import Training, build_training
+from resgrid.training.fit import fit
+from resgrid.training.process import prepare_process
+from resgrid.training.progress import ProgressLine
+from resgrid.training.resume import Checkpoints, SaveForResuming
 
 
-class UntrackedTraining(Training):
-    """The product's training of a cell, without a run in MLflow."""
-
-    def _open_run(self) -> Run:
-        return Untracked()
+def build_product(network: str, config: Config, card: DatasetCard) -> Training:
+    """Build the product's training of a network with seed 0, without tracking, checkpoints and a progress line."""
+    cell = Cell(network, 0)
+    process = prepare_process(config.train, cell.seed)
+    return build_training(cell, config, card, process, config.machine.workers)
 
 
 class ProductLoop:
-    """The product as it trains: its module, loader, callbacks and trainer.
+    """The product's training, with its module, loader, callbacks and trainer, but without a run in MLflow.
 
     Args:
-        network: to train.
-        config: as `params.yaml` would give it.
-        card: of the prepared data in the working folder.
+        network: name of the network.
+        config: content of a `params.yaml`.
+        card: card of the prepared data in the working folder.
     """
 
     def __init__(self, network: str, config: Config, card: DatasetCard) -> None:
-        self.cell, self.config, self.card = Cell(network, 0), config, card
+        self.network, self.config, self.card = network, config, card
 
     def __call__(self, steps: int) -> float:
-        return time_training(
-            UntrackedTraining(self.cell, self.config, self.config.machine, self.card, "benchmark"), steps
-        )
+        training = build_product(self.network, self.config, self.card)
+        train = self.config.train
+        checkpoints = Checkpoints.of(training.cell, "benchmark", training.process.conditions())
+        training.attach(SaveForResuming(checkpoints, self.config.machine.checkpoint_every))
+        training.attach(ProgressLine(training.cell.name, train.max_steps, train.batch_size, training.curve))
+        return time_training(training, steps)
 
 
 def time_training(training: Training, steps: int) -> float:
-    """Seconds for so many steps of a training that begins, which is ended after them."""
+    """Return the seconds of a number of steps of a new training, which ends after them."""
     stopwatch = Stopwatch(steps)
-    training.trainer.callbacks.append(stopwatch)  # pyright: ignore[reportAttributeAccessIssue]
+    training.attach(stopwatch)
     with suppress(StretchOverError):
-        training.fit()
+        fit(training)
     return stopwatch.seconds
 
 
 class BareLoop:
-    """The same network, precision, loss and optimizer on one ready batch again and again: what the hardware computes.
+    """The bound: the same network, precision, loss and optimizer on a single batch that is ready on the device.
 
     Args:
-        network: to train.
-        config: the product's; its module is built the same way.
-        card: of the prepared data in the working folder.
-        layout: of images and weights: the product's `channels_last`, or the usual `contiguous_format`.
+        network: name of the network.
+        config: the product's configuration; the module is built in the same way.
+        card: card of the prepared data in the working folder.
+        layout: layout of images and weights: the product's `channels_last`, or the usual `contiguous_format`.
     """
 
     def __init__(
@@ -66,10 +72,10 @@ class BareLoop:
         card: DatasetCard,
         layout: torch.memory_format = torch.channels_last,
     ) -> None:
-        self.cell, self.config, self.card, self.layout = Cell(network, 0), config, card, layout
+        self.network, self.config, self.card, self.layout = network, config, card, layout
 
     def __call__(self, steps: int) -> float:
-        training = UntrackedTraining(self.cell, self.config, self.config.machine, self.card, "benchmark")
+        training = build_product(self.network, self.config, self.card)
         device = training.trainer.strategy.root_device
         module = training.module.to(device)
         network = module.network.to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]
@@ -78,7 +84,7 @@ class BareLoop:
         optimizer = module.configure_optimizers()
 
         def step() -> None:
-            with torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=training.process.precision == "bf16"):
                 logits = network(images)
             loss = F.cross_entropy(logits.float(), labels)
             optimizer.zero_grad()

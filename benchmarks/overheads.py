@@ -9,15 +9,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from benchmarks.loops import time_training
+from benchmarks.loops import build_product, time_training
 from benchmarks.timing import Spread
 from resgrid.artifacts.data_card import DatasetCard
-from resgrid.cells import Cell
 from resgrid.config.whole import Config
-from resgrid.terminal import console
-from resgrid.tracking import Run
-from resgrid.training.fit import Training
-from resgrid.training.resume import SaveForResuming
+from resgrid.tracking import Run, start_run
+from resgrid.training.progress import CurveLogger
+from resgrid.training.resume import Checkpoints, SaveForResuming
 
 # Each is measured at every second step, so that a short stretch holds enough of them.
 EVERY = 2
@@ -61,20 +59,18 @@ def measure_overheads(
         idle_seconds: for which the system metrics are watched while nothing else runs.
     """
     often = {"val_every": EVERY, "max_steps": 1000 * EVERY}
-    machine = config.machine.model_copy(update={"checkpoint_every": EVERY})
     busy = config.model_copy(update={"train": config.train.model_copy(update=often)})
-    training = Training(Cell(network, 0), busy, machine, card, "benchmark")
-    run = training.run = _TimedRun(training.run)
-    saving = _TimedSaving(training.saving)
-    callbacks: list[pl.Callback] = training.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-    callbacks[callbacks.index(training.saving)] = saving
-    console.quiet = True  # a line for each validation, of which there are many here
+    training = build_product(network, busy, card)
+    cell = training.cell
+    saving = _TimedSaving(Checkpoints.of(cell, "benchmark", training.process.conditions()), EVERY)
+    run = _TimedRun(start_run(cell.name, card.label, None))
+    training.attach(saving)
+    training.attach(CurveLogger(training.curve, run))
     try:
         time_training(training, occasions * EVERY)
         monitor = _processor_share(idle_seconds)
     finally:
         run.finish()
-        console.quiet = False
     log, save = Spread.of(run.seconds), Spread.of(saving.seconds)
     train = config.train
     return Overheads(
@@ -118,8 +114,8 @@ class _TimedRun:
 class _TimedSaving(SaveForResuming):
     """The product's callback, which notes how long it takes where it saves."""
 
-    def __init__(self, product: SaveForResuming) -> None:
-        super().__init__(product.checkpoints, product.every)
+    def __init__(self, checkpoints: Checkpoints, every: int) -> None:
+        super().__init__(checkpoints, every)
         self.seconds: list[float] = []
 
     def on_train_batch_start(

@@ -93,7 +93,8 @@ def import_tracking(parts: Parts) -> None:
 def start(network: str, parts: Parts, report: Callable[[], None]) -> None:
     """Run the stage; `report` is called after its first step and must end the process."""
     import pipeline.train
-    from resgrid.training import fit
+    from resgrid.tracking import training as tracking
+    from resgrid.training import build
     from resgrid.training.module import Classifier
     from resgrid.training.progress import ProgressLine
 
@@ -105,12 +106,12 @@ def start(network: str, parts: Parts, report: Callable[[], None]) -> None:
         parts.end("first step")
         report()
 
-    parts.time_calls(fit, "load_images", "open the data")
-    parts.time_calls(fit, "build_network", "build the network")
-    parts.time_calls(fit.pl.Trainer, "__init__", "build the trainer")
-    call_before(fit, "start_run", lambda: import_tracking(parts))
-    parts.time_calls(fit, "start_run", "open the MLflow run")
-    call_before(fit.pl.Trainer, "fit", lambda: parts.begin("start of Trainer.fit"))
+    parts.time_calls(build, "load_images", "open the data")
+    parts.time_calls(build, "build_network", "build the network")
+    parts.time_calls(build.pl.Trainer, "__init__", "build the trainer")
+    call_before(tracking, "start_run", lambda: import_tracking(parts))
+    parts.time_calls(tracking, "start_run", "open the MLflow run")
+    call_before(build.pl.Trainer, "fit", lambda: parts.begin("start of Trainer.fit"))
     call_before(Classifier, "on_train_batch_start", first_step_begins)
     call_before(ProgressLine, "on_train_batch_end", first_step_ends)
     pipeline.train.train(network, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,19 +10,20 @@ from resgrid.cells import Cell
 from resgrid.config.machine import MachineParams
 from resgrid.config.reading import load_params
 from resgrid.config.train import TrainParams
+from resgrid.sources.manifest import manifest_path
 from resgrid.terminal import run_command
 
 
 def train(
     network: Annotated[str, typer.Option(help="Network name, such as plain20 or resnet56-A.")],
-    seed: Annotated[int, typer.Option(help="Seed of initialization, order and augmentation.")],
+    seed: Annotated[int, typer.Option(help="Seed of initial weights, order of images and augmentation.")],
 ) -> None:
-    """Train one cell as params.yaml says; goes on from a checkpoint if one fits."""
+    """Train one cell with the parameters of params.yaml; resume from a checkpoint if a usable one exists."""
     cell, config = Cell(network, seed), load_params(TrainParams)
     machine = load_params(MachineParams).machine
-    from resgrid.training.fit import train_cell  # imports Lightning: mistakes above are answered at once
+    from resgrid.training.fit import train_cell  # imports Lightning: errors above appear at once
 
-    train_cell(cell, config, machine, Path(__file__))
+    train_cell(cell, config, machine, manifest_path("train", network))
 
 
 if __name__ == "__main__":

@@ -80,11 +80,11 @@ def log(repository: Repository) -> Path:
 
 
 def wait_for_step(repository: Repository, step: int, process: subprocess.Popen[bytes]) -> None:
-    """Until a checkpoint of that step, or a later one, is sealed."""
+    """Wait until a checkpoint of that step, or a later one, has its checksum file."""
     deadline = time.monotonic() + 240
     while process.poll() is None and time.monotonic() < deadline:
-        sealed = (repository.root / ".resgrid/checkpoints").glob("*/step-*.seal.json")
-        if any(int(path.name[5:13]) >= step for path in sealed):
+        complete = (repository.root / ".resgrid/checkpoints").glob("*/step-*.seal.json")
+        if any(int(path.name[5:13]) >= step for path in complete):
             return
         time.sleep(0.002)
     raise AssertionError(f"no checkpoint of step {step}: {log(repository).read_text()}")
@@ -108,7 +108,7 @@ def test_ended_with_workers_and_resumed_it_makes_the_bytes_of_an_undisturbed_run
     assert process.wait(timeout=120) == (128 + end if end == signal.SIGTERM else -end), log(repository).read_text()
     # Copies of the files serve as well as the originals.
     copies = shutil.copytree(finished.root.with_name("images"), tmp_path / "copies")
-    assert "going on from step-" in repository.run(*TRAIN, RESGRID_IMAGES=str(copies)).stderr
+    assert "resumes from step-" in repository.run(*TRAIN, RESGRID_IMAGES=str(copies)).stderr
     assert outs(repository) == whole
     rates = [float(line.split(",")[2]) for line in whole["curve.csv"].decode().splitlines()[1:]]
     assert rates[0] == pytest.approx(0.1)

@@ -105,4 +105,4 @@ def test_a_full_disk_or_a_read_only_folder_for_the_outs(repository: Repository, 
     assert "runs/plain8-0" in done.stderr
     assert done.stdout == ""  # nothing half-written
     # What was computed is not lost: the training goes on where its last checkpoint was.
-    assert "going on from step-00000035.ckpt" in repository.run(*TRAIN.split()).stderr
+    assert "resumes from step-00000035.ckpt" in repository.run(*TRAIN.split()).stderr

@@ -38,11 +38,11 @@ def checkpoints(repository: Repository) -> list[Path]:
 
 
 def wait_for_step(repository: Repository, step: int, process: subprocess.Popen[bytes]) -> None:
-    """Until a checkpoint of that step, or a later one, is sealed."""
+    """Wait until a checkpoint of that step, or a later one, has its checksum file."""
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        sealed = (repository.root / ".resgrid/checkpoints").glob("*/step-*.seal.json")
-        if any(int(path.name[5:13]) >= step for path in sealed):
+        complete = (repository.root / ".resgrid/checkpoints").glob("*/step-*.seal.json")
+        if any(int(path.name[5:13]) >= step for path in complete):
             return
         time.sleep(0.002)
     raise AssertionError(f"no checkpoint of step {step}: {log(repository).read_text()}")
@@ -74,12 +74,12 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     newest = checkpoints(repository)[-1]
-    torn = newest.read_bytes()[:-100]
-    newest.write_bytes(torn)  # as if the machine had died while writing
+    damaged = newest.read_bytes()[:-100]
+    newest.write_bytes(damaged)  # as if the machine had died while writing
 
     messages = repository.run(*TRAIN).stderr
-    assert f"{newest.name}: its content is not what was sealed" in messages
-    assert "going on from step-" in messages
+    assert f"{newest.name}: damaged (SHA-256 mismatch); the checkpoint is skipped" in messages
+    assert "resumes from step-" in messages
     assert outs(repository) == whole
     assert checkpoints(repository) == []
     assert logged_steps(repository, "val/error") == [10, 20, 30, 40]
@@ -98,7 +98,7 @@ def test_a_terminated_training_saves_first(repository: Repository, whole: dict[s
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 128 + signal.SIGTERM, log(repository).read_text()
     assert len(checkpoints(repository)) == 1
-    assert "going on from step-" in repository.run(*TRAIN).stderr
+    assert "resumes from step-" in repository.run(*TRAIN).stderr
     ours = outs(repository)
     assert ours["weights.safetensors"] == whole["weights.safetensors"]
     assert ours["curve.csv"] == whole["curve.csv"]
@@ -111,7 +111,7 @@ def test_other_parameters_start_afresh(repository: Repository) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     repository.set_params(optimizer={"lr": 0.05})
-    assert "going on" not in repository.run(*TRAIN).stderr
+    assert "resumes from" not in repository.run(*TRAIN).stderr
 
 
 @pytest.mark.slow

@@ -208,7 +208,7 @@ def test_a_trial_of_a_search_goes_on_with_the_checkpoints_that_came_from_a_node_
     assert "trial-000 was killed by signal 9" in done.stderr
     assert "dvc exp run -S optimizer.lr=0.1" in done.stdout
     (log,) = searches.glob("*/logs/trial-000.log")
-    assert "going on from step-" in log.read_text()
+    assert "resumes from step-" in log.read_text()
     assert not Path(cell).parents[1].exists()
     client = MlflowClient(tracking_server)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]

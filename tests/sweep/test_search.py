@@ -110,7 +110,7 @@ def test_a_killed_search_goes_on_and_a_finished_one_reruns_nothing(searched: Rep
     assert states[USELESS] == "stopped"
     assert "done" in states.values()
     logs = "".join(path.read_text() for path in (area(searched) / "logs").glob("*.log"))
-    assert logs.count("going on from step-") == len(saved)
+    assert logs.count("resumes from step-") == len(saved)
     assert "(optimizer.lr=1e-06): stopped: at step 28 its validation error is" in done.stderr
     assert done.stdout in ("dvc exp run -S optimizer.lr=0.1\n", "dvc exp run -S optimizer.lr=0.2\n")
     kept = {path.name for path in (area(searched) / "best").iterdir()}

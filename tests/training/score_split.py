@@ -1,17 +1,18 @@
-"""A program for test_ranks.py: scores the training split with untrained weights on the devices of params.yaml."""
+"""A program for test_ranks.py: score the training split with untrained weights on the devices of params.yaml."""
 
 from pathlib import Path
 
 from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.cells import Cell
 from resgrid.config.whole import load_config
-from resgrid.training.fit import Training
+from resgrid.training.build import build_training
+from resgrid.training.fit import score
+from resgrid.training.process import prepare_process
 
 if __name__ == "__main__":
-    card = DatasetCard.read(PreparedPaths().card)
-    config = load_config()
-    training = Training(Cell("resnet8-A", 0), config, config.machine, card, fingerprint="0" * 64)
-    score = training.score("train")
-    training.run.finish()
+    card, config = DatasetCard.read(PreparedPaths().card), load_config()
+    process = prepare_process(config.train, seed=0)
+    training = build_training(Cell("resnet8-A", 0), config, card, process, workers=0)
+    measured = score(training, "train")
     if training.trainer.is_global_zero:
-        Path("score.txt").write_text(f"{score.error} {score.images} {score.loss:.12f}")
+        Path("score.txt").write_text(f"{measured.error} {measured.images} {measured.loss:.12f}")

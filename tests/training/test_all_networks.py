@@ -39,13 +39,13 @@ def grey_images(size: int) -> DeviceImages:
     return DeviceImages(pixels.astype(np.uint8), labels.astype(np.int64), np.full((1, 1, 1), 0.3), None)
 
 
-def build_classifier(name: str, size: int = 8) -> Classifier:
+def build_classifier(name: str, size: int = 8, compile_network: bool = False) -> Classifier:
     torch.manual_seed(0)
     network = build_network(name, CLASSES, in_channels=1)
     sgd = OptimizerConfig(lr=0.01, momentum=0.9, weight_decay=1e-4)
     rate = LearningRate(sgd, ScheduleConfig(milestones=[], gamma=0.1), parse_network(name).depth)
     images = grey_images(size)
-    return Classifier(network, images, images, sgd, rate, compile_network=False, seed=0)
+    return Classifier(network, images, images, sgd, rate, compile_network, seed=0)
 
 
 def train(
@@ -151,8 +151,9 @@ def test_a_resumed_network_with_dropout_ends_with_the_same_bits(name: str, tmp_p
     checkpoints = Checkpoints(tmp_path, conditions={})
     whole = build_classifier(name)
     train(whole, STEPS, [SaveForResuming(checkpoints, every=13)])
-    checkpoint = checkpoints.latest()
+    checkpoint, unusable = checkpoints.latest()
     assert checkpoint is not None
+    assert unusable == []
     assert checkpoint.name == "step-00000013.ckpt"
 
     resumed = build_classifier(name)
@@ -160,6 +161,11 @@ def test_a_resumed_network_with_dropout_ends_with_the_same_bits(name: str, tmp_p
     train(resumed, STEPS, [SaveForResuming(checkpoints, every=1000)], checkpoint)
     ours, theirs = snapshot(resumed), snapshot(whole)
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_compiling_changes_no_name_in_checkpoints() -> None:
+    compiled, eager = build_classifier("resnet8-A", compile_network=True), build_classifier("resnet8-A")
+    assert list(compiled.state_dict()) == list(eager.state_dict())
 
 
 def test_dropout_draws_anew_in_each_step_and_apart_on_each_seed() -> None:

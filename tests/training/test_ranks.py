@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resgrid.config.whole import load_config
-from resgrid.training.fit import check_launch
-from support.repository import ROOT, Repository
+from support.repository import Repository
 
 SCORE_SPLIT = str(Path(__file__).with_name("score_split.py"))
 
@@ -90,28 +88,3 @@ def test_two_nodes_train_like_two_devices_of_one(repository: Repository, tmp_pat
     assert weights.read_bytes() == of_one_node
     records = [json.loads(path.read_text()) for path in (repository.root / ".resgrid/records").glob("*.json")]
     assert [(record["train"]["devices"], record["train"]["threads"]) for record in records] == [(2, 1), (2, 1)]
-
-
-@pytest.mark.parametrize(
-    ("environment", "message"),
-    [
-        ({}, r"train.devices 1 × train.num_nodes 2: start it on each node with torchrun or srun"),
-        ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4"}, "num_nodes 2: torchrun started 4 processes in all"),
-        ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2"}, None),
-        ({"NODE_RANK": "1"}, None),
-        ({"SLURM_NTASKS": "2"}, None),
-    ],
-)
-def test_nodes_never_train_alone(
-    environment: dict[str, str], message: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("TORCHELASTIC_RUN_ID", "WORLD_SIZE", "NODE_RANK", "SLURM_NTASKS"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    config = load_config(ROOT / "params.yaml").train.model_copy(update={"num_nodes": 2})
-    if message is None:
-        check_launch(config, devices=1)
-        return
-    with pytest.raises(ValueError, match=message):
-        check_launch(config, devices=1)

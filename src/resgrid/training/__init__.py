@@ -1,1 +1,1 @@
-"""Training one cell with Lightning: the schedule, the module, checkpoints for resuming, and the whole of it (`fit`)."""
+"""Training of one cell with Lightning: `fit` lists the steps, `module` holds one optimizer step."""

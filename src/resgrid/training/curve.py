@@ -1,8 +1,7 @@
-"""The training curve: a row at each validation, and the weights of the best one so far."""
+"""The training curve: one row for each validation, and the weights of the best validation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,16 +17,20 @@ Row = dict[str, float]
 
 
 class CurveRecorder(pl.Callback):
-    """Records the curve and keeps the weights of the lowest validation error (the earliest of equals).
+    """Records the curve, and keeps the weights with the lowest validation error (the earliest of equals).
 
     Args:
-        steps_per_epoch: images of the training split over the global batch size.
-        on_row: told of each new row; on every rank.
+        steps_per_epoch: size of the training split over the global batch size.
+
+    Attributes:
+        rows: `CURVE_COLUMNS` of each validation.
+        selected_step: step of the lowest validation error.
+        selected_error: that error, in percent.
+        selected_weights: the weights of that step, on the CPU.
     """
 
-    def __init__(self, steps_per_epoch: float, on_row: Callable[[Row], None]) -> None:
+    def __init__(self, steps_per_epoch: float) -> None:
         self.steps_per_epoch = steps_per_epoch
-        self.on_row = on_row
         self.rows: list[Row] = []
         self.selected_step = 0
         self.selected_error = float("inf")
@@ -35,7 +38,7 @@ class CurveRecorder(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
-        if trainer.state.fn != TrainerFn.FITTING:  # the clean scores at the end are no part of the curve
+        if trainer.state.fn != TrainerFn.FITTING:  # the final measurement is not part of the curve
             return
         train, val = pl_module.train_sums.score(), pl_module.val_score
         assert val is not None
@@ -54,7 +57,6 @@ class CurveRecorder(pl.Callback):
         if val.error < self.selected_error:
             self.selected_step, self.selected_error = step, val.error
             self.selected_weights = snapshot(pl_module)
-        self.on_row(row)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -71,9 +73,10 @@ class CurveRecorder(pl.Callback):
         self.selected_weights = state_dict["selected_weights"]
 
     def csv(self) -> bytes:
+        """Return the content of `curve.csv`."""
         return csv_bytes(CURVE_COLUMNS, ([row[column] for column in CURVE_COLUMNS] for row in self.rows))
 
 
 def snapshot(module: Classifier) -> dict[str, Tensor]:
-    """The network's weights and batch-norm statistics, copied to the CPU in plain layout."""
+    """Copy the network's weights and batch normalization statistics to the CPU, in contiguous layout."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in module.network.state_dict().items()}

@@ -1,29 +1,28 @@
-"""The fingerprint of a cell: one hash over everything that its result is a function of: parameters, code and data."""
+"""The fingerprint of a cell: one hash of everything that its result is a function of."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from resgrid.artifacts.data_card import DatasetCard
-from resgrid.artifacts.files import sha256_of_file, sha256_of_text
+from resgrid.artifacts.files import sha256_of_text
 from resgrid.cells import Cell
-from resgrid.closure import import_closure
 from resgrid.config.train import TrainParams
+from resgrid.sources.manifest import Manifest
 
 
-def cell_fingerprint(cell: Cell, config: TrainParams, card: DatasetCard, stage: Path) -> str:
-    """SHA-256 over the cell, the parameters that training reads, the code that it imports, and the data's hash.
+def cell_fingerprint(cell: Cell, config: TrainParams, card: DatasetCard, manifest: Manifest) -> str:
+    """Return the SHA-256 of the cell, the parameters that training reads, its manifest and the data's hash.
 
-    The versions of libraries are not in it; they are recorded beside the results.
+    The section `machine` is not part of the parameters, because it can't change a result.
 
     Args:
-        stage: the stage's script, where its code begins.
+        manifest: digests of the code that trains the cell's network, and versions of the packages that compute.
     """
     parts = {
         "cell": cell.name,
         "parameters": config.model_dump(mode="json", include=set(TrainParams.model_fields)),
-        "code": {name: sha256_of_file(path) for name, path in import_closure(stage).items()},
+        "manifest": manifest,
         "data": card.data_hash,
     }
     return sha256_of_text(json.dumps(parts, sort_keys=True))

@@ -1,4 +1,23 @@
-"""The LightningModule: one step of training, one of validation, and what is counted in them."""
+"""The LightningModule of a training: one optimizer step, one validation step, and their running sums.
+
+One training step, for a rank with b images of C×H×W pixels and K classes:
+
+    what happens                                values                        where
+    batch of (seed, step): crops, flips         int64 (b,) (b, 2), bool (b,)  data/reading/batches.py
+    set the step's learning rate                float                         training/schedule.py
+    seed the network's random numbers           int of (seed, step, rank)     `_step_seed`
+    gather, crop, flip, normalize the images    float32 (b, C, H, W)          data/reading/device_images.py
+    logits ← network(images)                    float32 (b, K)                models/build.py
+    loss ← mean cross entropy                   float32 ()                    `training_step`
+    add loss and errors to the running sums     float64 (3,)                  training/accumulator.py
+    backward pass; DDP averages over ranks      float32, as the weights       Lightning
+    record gradient norms (at three steps)      float64, one per layer        training/gradients.py
+    SGD: weight decay, momentum, update         float32, as the weights       `configure_optimizers`
+    validate, add a row to the curve            every `val_every` steps       training/curve.py
+    save a checkpoint (before the next step)    every `checkpoint_every`      training/resume.py
+
+Image files are decoded by worker processes first: uint8 (b, H, W, 3), data/reading/file_images.py.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +38,16 @@ from resgrid.training.schedule import LearningRate
 
 
 class Classifier(pl.LightningModule):
-    """Trains a network on images that lie on the device, where the loaders hand over indices, or in files, where they
-    hand over decoded pixels.
+    """Trains a network to classify images.
 
     Args:
-        network: from images (b, C, H, W) to logits (b, classes).
-        train_images: for training batches, and for the clean training error at the end.
-        val_images: for validation.
-        optimizer: SGD's numbers.
-        learning_rate: by step.
-        compile_network: run the network through `torch.compile`.
-        seed: of the cell, for what the network itself draws.
+        network: maps images (b, C, H, W) to logits (b, K).
+        train_images: images for training, and for the training error of the final weights.
+        val_images: images for validation.
+        optimizer: parameters of SGD.
+        learning_rate: learning rate by step.
+        compile_network: compile the network with `torch.compile`.
+        seed: the cell's seed, for random numbers that the network draws.
     """
 
     def __init__(
@@ -44,14 +62,14 @@ class Classifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        # Not registered as a module: the weights keep their names in checkpoints.
-        self._compute = torch.compile(network) if compile_network else network.__call__
+        if compile_network:
+            self.network.compile()  # in place: a compiled copy would double the names in checkpoints
         self.train_images, self.val_images = train_images, val_images
         self.optimizer_config, self.learning_rate = optimizer, learning_rate
         self.seed = seed
         self.score_images: Literal["train", "val"] = "val"
         self.train_sums = Accumulator(torch.device("cpu"))
-        self._window = Accumulator(torch.device("cpu"))
+        self._warmup_sums = Accumulator(torch.device("cpu"))
         self._val_sums = Accumulator(torch.device("cpu"))
         self.val_score: Score | None = None
 
@@ -70,31 +88,31 @@ class Classifier(pl.LightningModule):
         self.val_images.to(self.device)
 
     def on_fit_start(self) -> None:
-        # A resumed run has restored its sums already.
+        # Not new sums: a resumed run has restored its sums already.
         self.train_sums.sums = self.train_sums.sums.to(self.device)
-        self._window.sums = self._window.sums.to(self.device)
+        self._warmup_sums.sums = self._warmup_sums.sums.to(self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate.at(self.global_step)
-        _generator_of(self.device).manual_seed(_draws_of_step(self.seed, self.global_step, self.global_rank))
+        _generator_of(self.device).manual_seed(_step_seed(self.seed, self.global_step, self.global_rank))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         images, labels = self.train_images.augmented(batch)
-        logits = self._compute(images).float()
+        logits = self.network(images).float()
         loss = F.cross_entropy(logits, labels)
         self.train_sums.add_sums(loss.detach() * len(labels), logits.detach(), labels)
         if self.learning_rate.warming_up:
-            self._window.add_sums(loss.detach() * len(labels), logits.detach(), labels)
+            self._warmup_sums.add_sums(loss.detach() * len(labels), logits.detach(), labels)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         warmup = self.learning_rate.warming_up
         if warmup and self.global_step % warmup.window == 0:
-            self.learning_rate.observe_training(self.global_step, self._window.score().error)
-            self._window = Accumulator(self.device)
+            self.learning_rate.observe_training(self.global_step, self._warmup_sums.score().error)
+            self._warmup_sums = Accumulator(self.device)
 
     def on_validation_epoch_start(self) -> None:
         _share_batchnorm_statistics(self.network)
@@ -102,54 +120,54 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         images, labels = (self.val_images if self.score_images == "val" else self.train_images).plain(batch)
-        self._val_sums.add(self._compute(images), labels)
+        self._val_sums.add(self.network(images), labels)
 
     def on_validation_epoch_end(self) -> None:
         self.val_score = self._val_sums.score()
-        if self.trainer.state.fn == TrainerFn.FITTING:  # the clean scores at the end change no rate
+        if self.trainer.state.fn == TrainerFn.FITTING:  # the final measurement changes no learning rate
             self.learning_rate.observe_validation(self.global_step, self.val_score.error)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["resgrid"] = {
             "learning_rate": self.learning_rate.state_dict(),
-            "window": _summed_over_ranks(self._window),
-            "train_sums": _summed_over_ranks(self.train_sums),
+            "warmup_sums": _sum_over_ranks(self._warmup_sums),
+            "train_sums": _sum_over_ranks(self.train_sums),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["resgrid"]
         self.learning_rate.load_state_dict(state["learning_rate"])
-        # The sums of all ranks go on in the first one.
+        # The first rank continues the sums of all ranks; the other ranks start at zero.
         share = 1.0 if self.trainer.is_global_zero else 0.0
-        self._window.sums = state["window"] * share
+        self._warmup_sums.sums = state["warmup_sums"] * share
         self.train_sums.sums = state["train_sums"] * share
 
 
-def _draws_of_step(seed: int, step: int, rank: int) -> int:
-    """The seed of what a network draws in a step: dropout, stochastic depth.
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    """Return the seed of a step's random operations in the network, such as dropout and stochastic depth.
 
-    So a resumed run draws what an uninterrupted one does. Ranks draw apart, since they hold different images: on
-    another number of devices such a network trains with other masks, where one without them sees the same batches.
+    A resumed run thus draws the same random numbers as an uninterrupted run. The rank is part of the seed because
+    ranks have different images; the masks of such a network therefore depend on the number of devices.
     """
     return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0])
 
 
 def _generator_of(device: torch.device) -> torch.Generator:
-    """The one that a network on this device draws from; `torch.manual_seed` seeds them all, at 0.2 ms a step."""
+    """Return the default generator of a device. `torch.manual_seed` would seed all devices, at 0.2 ms a step."""
     return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator
 
 
-def _summed_over_ranks(tally: Accumulator) -> Tensor:
-    sums = tally.sums.clone()
+def _sum_over_ranks(accumulator: Accumulator) -> Tensor:
+    sums = accumulator.sums.clone()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(sums)
     return sums.cpu()
 
 
 def _share_batchnorm_statistics(network: nn.Module) -> None:
-    """Give all ranks the running statistics of the first, whose network is the one that is saved.
+    """Copy the first rank's running statistics to all ranks, because the first rank's network is saved.
 
-    DDP does so before each training step; without it here, each rank would validate a slightly different network.
+    DDP copies them before each training step; without this copy, each rank would validate a slightly different network.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         for buffer in network.buffers():

@@ -1,37 +1,140 @@
-"""The training's progress: a live line in a terminal, a line for each validation elsewhere, a file for a sweep."""
+"""Reports a training: to the terminal, to a sweep's progress file, to MLflow and to the run record.
+
+Nothing here can change a result, so edits of this module make no cell stale: callbacks read the training's state, and
+they neither write tensors nor draw random numbers.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.trainer.states import TrainerFn
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from resgrid.artifacts.data_card import DatasetCard
 from resgrid.artifacts.files import write_atomically
+from resgrid.hardware import choose_accelerator
 from resgrid.terminal import console
+from resgrid.tracking import Run, Untracked
+from resgrid.tracking.records import StageClock
+from resgrid.tracking.training import describe_training, open_training_run, record_training
+from resgrid.training.build import Training
 from resgrid.training.curve import CurveRecorder, Row
+from resgrid.training.resume import TerminationRequested, UnusableCheckpoint
 
-# A sweep names a file here, and reads it to show its cells side by side.
+# A sweep sets this variable to a file's path, and reads the file to show its cells in one table.
 PROGRESS_FILE = "RESGRID_PROGRESS"
 
 
-class ProgressLine(pl.Callback):
-    """Shows the step, the last errors, the speed and the time that is left. Silent on all ranks but the first.
+@contextmanager
+def observe_training(
+    training: Training,
+    card: DatasetCard,
+    fingerprint: str,
+    checkpoint: Path | None,
+    unusable: Sequence[UnusableCheckpoint],
+) -> Iterator[Observer]:
+    """Open the training's run, report the training while the block lasts, and close the run with its outcome.
 
-    Where the environment names a `PROGRESS_FILE`, the same numbers go there once a second, as a JSON object.
+    Only the first rank reports.
 
     Args:
-        name: of the cell.
-        max_steps: of the training.
-        batch_size: of all devices together.
-        curve: whose validations go into the file.
+        checkpoint: the checkpoint from which the training resumes, or None.
+        unusable: newer checkpoints that are skipped.
+
+    Raises:
+        OSError: the run record can't be written.
+        ValueError: the tracking server does not answer.
+    """
+    cell, first = training.cell, training.trainer.is_global_zero
+    progress = ProgressLine(
+        cell.name, training.config.train.max_steps, training.config.train.batch_size, training.curve
+    )
+    run = open_training_run(cell, fingerprint, card.label, checkpoint is not None) if first else Untracked()
+    training.attach(progress)
+    training.attach(CurveLogger(training.curve, run))
+    try:
+        if first:
+            _print_start(training, fingerprint, checkpoint, unusable)
+            describe_training(run, cell, training.config, card, fingerprint, training.process.precision)
+        yield Observer(training, fingerprint, progress, run)
+    except TerminationRequested as request:
+        run.finish("KILLED")
+        if first:
+            console.print(f"{cell.name}: {request}; run the same command again to resume from the checkpoint")
+        raise
+    except BaseException as error:
+        run.finish("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    run.finish()
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Reports of a training that its callbacks can't make."""
+
+    training: Training
+    fingerprint: str
+    progress: ProgressLine
+    run: Run
+
+    def begin_measuring(self) -> None:
+        """Print that the final weights are measured, which takes a while on large data."""
+        if self.training.trainer.is_global_zero:
+            count = len(self.training.module.train_images)
+            console.print(f"{self.training.cell.name}: measuring the final weights on all {count:,} training images")
+
+    def record(self, clock: StageClock, resumed_from: Sequence[int]) -> None:
+        """Write the run record, and log the training's speed.
+
+        Args:
+            clock: clock of the pipeline stage.
+            resumed_from: steps of the checkpoints from which the training resumed.
+        """
+        record = clock.record(
+            devices=self.training.trainer.world_size,
+            threads=self.training.config.train.threads,
+            precision=self.training.process.precision,
+            images_per_second=self.progress.images_per_second,
+            resumed_from=resumed_from,
+        )
+        record_training(self.run, self.training.cell, self.fingerprint, self.training.config.train.max_steps, record)
+
+
+class CurveLogger(pl.Callback):
+    """Logs each new row of the training curve to a run."""
+
+    def __init__(self, curve: CurveRecorder, run: Run) -> None:
+        self.curve, self.run = curve, run
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            values = dict(self.curve.rows[-1])
+            self.run.log_metrics(int(values.pop("step")), values)
+
+
+class ProgressLine(pl.Callback):
+    """Shows step, latest errors, speed and remaining time on the first rank.
+
+    A terminal gets a live line, other outputs get a line for each validation. If the environment variable
+    `PROGRESS_FILE` is set, the same numbers are written to its file once a second, as a JSON object.
+
+    Args:
+        name: name of the cell.
+        max_steps: steps of the training.
+        batch_size: images in a global batch.
+        curve: recorder of the validations.
     """
 
-    # Drawing a line takes a fraction of a millisecond; ten times a second is what an eye can follow.
+    # Drawing the line takes a fraction of a millisecond, and eyes can't follow more than ten changes a second.
     REFRESH_SECONDS = 0.1
     FILE_SECONDS = 1.0
 
@@ -71,11 +174,9 @@ class ProgressLine(pl.Callback):
         note = f"{self._speed(trainer):,.0f} images/s  {self._errors}"
         self._live.update(self._task, completed=trainer.global_step, note=note)
 
-    def show(self, row: Row) -> None:
-        """Take in a new row of the curve."""
-        self._errors = f"error: training {row['train/error']:.1f} %, validation {row['val/error']:.1f} %"
-        if self._live is None:
-            console.print(f"{self.name}  step {int(row['step'])}/{self.max_steps}  {self._errors}", markup=False)
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and trainer.state.fn == TrainerFn.FITTING:
+            self._show(self.curve.rows[-1])
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step > self._first_step:
@@ -84,6 +185,11 @@ class ProgressLine(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._stop()
+
+    def _show(self, row: Row) -> None:
+        self._errors = f"error: training {row['train/error']:.1f}%, validation {row['val/error']:.1f}%"
+        if self._live is None:
+            console.print(f"{self.name}  step {int(row['step'])}/{self.max_steps}  {self._errors}", markup=False)
 
     def _write(self, file: Path, trainer: pl.Trainer) -> None:
         validations = [(int(row["step"]), row["val/error"]) for row in self.curve.rows]
@@ -103,3 +209,27 @@ class ProgressLine(pl.Callback):
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _print_start(
+    training: Training, fingerprint: str, checkpoint: Path | None, unusable: Sequence[UnusableCheckpoint]
+) -> None:
+    for skipped in unusable:
+        console.print(f"{skipped.path}: {_explain(skipped)}; the checkpoint is skipped", markup=False)
+    resumed = f", resumes from {checkpoint.name}" if checkpoint else ""
+    console.print(
+        f"{training.cell.name}: {training.trainer.world_size} × {choose_accelerator()}, "
+        f"precision {training.process.precision}, {training.config.train.threads} threads, "
+        f"fingerprint {fingerprint[:12]}{resumed}",
+        markup=False,
+    )
+
+
+def _explain(skipped: UnusableCheckpoint) -> str:
+    match skipped.difference:
+        case "checksum file":
+            return "no checksum file (writing was interrupted)"
+        case "SHA-256":
+            return "damaged (SHA-256 mismatch)"
+        case condition:
+            return f"computed with {condition} {skipped.found}, this run has {skipped.expected}"

@@ -1,7 +1,7 @@
-"""Checkpoints for going on after a kill: outside DVC's outs, keyed by the cell's fingerprint, whole or ignored.
+"""Checkpoints from which a killed training resumes with identical weights.
 
-DVC deletes the outs of a stage before it runs it, so what must survive lies in the state folder. A checkpoint counts
-only with its seal, a small file written after it that holds its SHA-256 and the versions it was computed with.
+DVC deletes the outputs of a stage before the stage runs, so checkpoints are in the state folder, in a folder for each
+cell and fingerprint. A checkpoint is used only if its checksum file, which is written after it, matches.
 """
 
 from __future__ import annotations
@@ -19,16 +19,33 @@ import torch.distributed
 
 from resgrid.artifacts.files import sha256_of_file, state_folder, write_atomically
 from resgrid.cells import Cell
-from resgrid.terminal import console
 
 KEPT = 2
 
-# Steps between two agreements of the ranks on whether one of them was told to end: asking costs a wait for the device.
-AGREE_EVERY = 16
+# Steps between cross-rank checks for SIGTERM: each check waits for the device.
+CHECK_EVERY = 16
 
 
 class TerminationRequested(Exception):
-    """A process of the training got SIGTERM (a preempted node, a stopped job); a checkpoint is written."""
+    """A process of the training got SIGTERM (preempted node, stopped job), and a checkpoint is written."""
+
+
+@dataclass(frozen=True)
+class UnusableCheckpoint:
+    """A checkpoint that can't be used, and the reason.
+
+    Attributes:
+        path: the checkpoint.
+        difference: `checksum file` if that file is missing or damaged, `SHA-256` if the checkpoint is damaged, or the
+            name of a condition that differs.
+        found: the value with which the checkpoint was computed.
+        expected: the value of this run.
+    """
+
+    path: Path
+    difference: str
+    found: str | None = None
+    expected: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,8 +53,8 @@ class Checkpoints:
     """The checkpoints of one cell.
 
     Attributes:
-        folder: of this cell and fingerprint.
-        conditions: what must be equal to go on bit for bit: versions, precision, number of devices.
+        folder: their folder, for this cell and fingerprint.
+        conditions: what must be equal to resume bit for bit: versions, precision, device and number of processes.
     """
 
     folder: Path
@@ -45,52 +62,56 @@ class Checkpoints:
 
     @classmethod
     def of(cls, cell: Cell, fingerprint: str, conditions: dict[str, str]) -> Checkpoints:
+        """Return the checkpoints of a cell in the state folder; none need exist."""
         return cls(state_folder() / "checkpoints" / f"{cell.name}-{fingerprint[:16]}", conditions)
 
-    def latest(self) -> Path | None:
-        """The newest checkpoint that is whole and fits; the reason is printed for each that isn't or doesn't."""
+    def latest(self) -> tuple[Path | None, list[UnusableCheckpoint]]:
+        """Return the newest usable checkpoint, if any, and all newer checkpoints, which are unusable."""
+        unusable: list[UnusableCheckpoint] = []
         for path in sorted(self.folder.glob("step-*.ckpt"), reverse=True):
             problem = self._problem(path)
             if problem is None:
-                return path
-            console.print(f"ignoring the checkpoint {path}: {problem}", markup=False)
-        return None
+                return path, unusable
+            unusable.append(problem)
+        return None, unusable
 
-    def _problem(self, path: Path) -> str | None:
+    def _problem(self, path: Path) -> UnusableCheckpoint | None:
         try:
-            seal = json.loads(_seal_of(path).read_bytes())
+            checksum = json.loads(_checksum_file(path).read_bytes())
         except (OSError, ValueError):
-            return "it has no seal: its writing was cut off"
-        if seal["sha256"] != sha256_of_file(path):
-            return "its content is not what was sealed: it is torn"
+            return UnusableCheckpoint(path, "checksum file")
+        if checksum["sha256"] != sha256_of_file(path):
+            return UnusableCheckpoint(path, "SHA-256")
         for name, value in self.conditions.items():
-            if seal["conditions"].get(name) != value:
-                return f"it was computed with {name} {seal['conditions'].get(name)}, this run has {value}"
+            found = checksum["conditions"].get(name)
+            if found != value:
+                return UnusableCheckpoint(path, name, found, value)
         return None
 
-    def seal(self, partial: Path, step: int) -> None:
-        """Make a written checkpoint count, and drop all but the last two."""
+    def add(self, partial: Path, step: int) -> None:
+        """Move a written checkpoint to its path, write its checksum file, and delete all but the newest `KEPT`."""
         path = self.folder / f"step-{step:08d}.ckpt"
-        seal: dict[str, Any] = {"sha256": sha256_of_file(partial), "conditions": self.conditions}
+        checksum: dict[str, Any] = {"sha256": sha256_of_file(partial), "conditions": self.conditions}
         partial.replace(path)
-        write_atomically(_seal_of(path), json.dumps(seal, indent=2).encode())
+        write_atomically(_checksum_file(path), json.dumps(checksum, indent=2).encode())
         for old in sorted(self.folder.glob("step-*.ckpt"))[:-KEPT]:
-            _seal_of(old).unlink(missing_ok=True)
+            _checksum_file(old).unlink(missing_ok=True)
             old.unlink()
 
     def delete(self) -> None:
+        """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _seal_of(path: Path) -> Path:
+def _checksum_file(path: Path) -> Path:
     return path.with_suffix(".seal.json")
 
 
 class SaveForResuming(pl.Callback):
-    """Saves a checkpoint every `every` steps, and when a process of the training is told to end (SIGTERM).
+    """Saves a checkpoint every `every` steps, and once more when a process of the training gets SIGTERM.
 
-    Lightning's own handling of SIGTERM hangs when several ranks get the signal at once: its handler broadcasts,
-    whatever else the ranks are exchanging at that moment. Here a handler only notes the signal.
+    Lightning's own handler broadcasts when the signal arrives, which hangs if several ranks get the signal during
+    another collective operation. This handler only sets a flag.
     """
 
     def __init__(self, checkpoints: Checkpoints, every: int) -> None:
@@ -98,7 +119,7 @@ class SaveForResuming(pl.Callback):
         self.every = every
         self.resumed_from: list[int] = []
         self._saved_at = 0
-        self._told_to_end = False
+        self._terminate = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
@@ -106,33 +127,33 @@ class SaveForResuming(pl.Callback):
         if trainer.global_step:
             self.resumed_from.append(trainer.global_step)
             self._saved_at = trainer.global_step
-        # Lightning has put its handler in place by now, and puts back the one before it at the end.
+        # By now Lightning has installed its handler, and it restores the previous handler at the end.
         signal.signal(signal.SIGTERM, self._note_signal)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        # At the start of a step, not at its end: only then are the step before and its validation complete in
-        # Lightning's own counters, and a resumed run neither repeats nor skips a validation.
+        # At the start of a step, Lightning has counted the previous step and its validation. At the end of a step it
+        # has not, and a resumed run would repeat or skip a validation.
         step = trainer.global_step
-        told_to_end = self._anyone_told_to_end(trainer)
-        if (told_to_end or step % self.every == 0) and step > self._saved_at:
+        terminate = self._terminate_on_any_rank(trainer)
+        if (terminate or step % self.every == 0) and step > self._saved_at:
             self._save(trainer)
-        if told_to_end:
-            raise TerminationRequested(f"told to end at step {step}")
+        if terminate:
+            raise TerminationRequested(f"terminated at step {step}")
 
     def _note_signal(self, signum: int, frame: object) -> None:
-        self._told_to_end = True
+        self._terminate = True
 
-    def _anyone_told_to_end(self, trainer: pl.Trainer) -> bool:
-        """The same answer on every rank, so that all of them save the same step."""
+    def _terminate_on_any_rank(self, trainer: pl.Trainer) -> bool:
+        """Return the same answer on every rank, so that all ranks save the same step."""
         if trainer.world_size == 1:
-            return self._told_to_end
-        if trainer.global_step % AGREE_EVERY:
+            return self._terminate
+        if trainer.global_step % CHECK_EVERY:
             return False
-        told = torch.tensor(float(self._told_to_end), device=trainer.strategy.root_device)
-        torch.distributed.all_reduce(told)
-        return bool(told.item())
+        ranks_to_terminate = torch.tensor(float(self._terminate), device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(ranks_to_terminate)
+        return bool(ranks_to_terminate.item())
 
     def state_dict(self) -> dict[str, Any]:
         return {"resumed_from": self.resumed_from}
@@ -145,4 +166,4 @@ class SaveForResuming(pl.Callback):
         partial = self.checkpoints.folder / "partial.tmp"
         trainer.save_checkpoint(partial)
         if trainer.is_global_zero:
-            self.checkpoints.seal(partial, step)
+            self.checkpoints.add(partial, step)
