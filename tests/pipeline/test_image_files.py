@@ -126,7 +126,7 @@ def test_a_changed_image_ends_the_training_with_its_name(
     done = repository.run(*TRAIN, check=False, RESGRID_IMAGES=str(copies))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "train/cat/00.jpg is not the file that was indexed: its content has changed" in done.stderr
+    assert "train/cat/00.jpg: the content has changed since the images were indexed" in done.stderr
 
 
 @pytest.mark.slow

@@ -40,7 +40,8 @@ def test_wrong_parameters_stop_a_stage_before_it_does_anything(repository: Repos
 
 def test_a_padding_beyond_the_image(repository: Repository) -> None:
     repository.set_params(augment={"pad": 8})
-    assert "error: augment.pad: 8: must be below the images' size, (8, 8)" in answer(repository, *TRAIN.split())
+    message = answer(repository, *TRAIN.split())
+    assert "error: augment.pad: 8: reaches across images of 8×8 pixels; choose a smaller pad" in message
 
 
 def test_data_that_are_not_prepared(repository: Repository) -> None:

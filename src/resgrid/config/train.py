@@ -87,7 +87,7 @@ class TrainConfig(Section):
         max_steps: optimizer steps; the schedule counts in steps, as in the paper.
         batch_size: images per step, over all devices together.
         val_every: steps between validations; each writes a row of `curve.csv`.
-        precision: `32`, `bf16`, or `auto` (bf16 where the hardware supports it natively, else 32).
+        precision: `32`, `bf16`, or `auto` (bf16 where it is faster, else 32).
         devices: `auto` for all GPUs of the machine or else one CPU process; or a number of processes.
         num_nodes: machines of a multi-node run, started by torchrun or Slurm.
         threads: CPU threads per process. They change the order of sums, so they are part of the experiment.

@@ -1,4 +1,4 @@
-"""Gradient flow: how strong each layer's gradient is, and how far a step moves its weight, at three steps."""
+"""Gradient flow: the norm of each layer's gradient and the relative size of its update, at three steps."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Row = tuple[int, int, str, float, float]  # GRADIENTS_COLUMNS
 
 
 class GradientRecorder(pl.Callback):
-    """Records each weighted layer (convolutions and linear) at the first, the middle and the last step.
+    """Records all convolutions and linear layers at the first, the middle and the last step.
 
-    `gradient_norm` is the Euclidean norm of the loss's gradient by the layer's weight, as the optimizer gets it: the
-    mean over the global batch, averaged over ranks, in fp32, before weight decay. `update_ratio` is the norm of the
-    step's change of the weight over the norm of the weight before the step.
+    `gradient_norm` is the Euclidean norm of the loss's gradient with respect to the layer's weight. The gradient is the
+    one that the optimizer gets: the mean over the global batch, in fp32, before weight decay. `update_ratio` is the
+    norm of the step's change of the weight over the norm of the weight before the step.
 
-    In other steps it compares two numbers and touches no device.
+    At all other steps the callback does not use the device.
 
     Args:
-        max_steps: of the training; steps count from 1, as in the curve.
+        max_steps: steps of the training; steps count from 1, as in the curve.
     """
 
     def __init__(self, max_steps: int) -> None:
@@ -39,7 +39,7 @@ class GradientRecorder(pl.Callback):
         if trainer.global_step + 1 not in self.steps:
             return
         for name, weight in layer_weights(pl_module.get_submodule("network")).items():
-            if weight.grad is not None:  # a layer that took no part in the loss has none
+            if weight.grad is not None:  # None if the loss does not depend on the layer
                 self._weights_before[name] = weight.detach().clone()
                 self._gradient_norms[name] = _norm(weight.grad)
 
@@ -62,11 +62,12 @@ class GradientRecorder(pl.Callback):
         self.rows = [tuple(row) for row in state_dict["rows"]]
 
     def csv(self) -> bytes:
+        """Return the content of `gradients.csv`."""
         return csv_bytes(GRADIENTS_COLUMNS, self.rows)
 
 
 def layer_weights(network: nn.Module) -> dict[str, Tensor]:
-    """The weights of convolutions and linear layers, by the layer's name, in the order of depth."""
+    """Return the weights of convolutions and linear layers by name, in the order of depth."""
     return {
         name: module.weight for name, module in network.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))
     }

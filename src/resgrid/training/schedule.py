@@ -1,4 +1,4 @@
-"""The learning rate by step: milestones or plateaus, and the low rate at which very deep networks start.
+"""The learning rate by step: milestones or plateaus, and the warm-up of very deep networks.
 
 Paper, section 3.4 ("divided by 10 when the error plateaus") and section 4.2 (milestones, warm-up of depth 110).
 """
@@ -12,19 +12,20 @@ from resgrid.config.train import OptimizerConfig, ScheduleConfig, WarmupConfig
 
 
 class LearningRate:
-    """The learning rate of a network in each step.
+    """The learning rate of a network at each step.
 
-    It depends on the step alone, except for the warm-up, which lasts until the training has shown itself under way, and
-    for plateaus, which add milestones as they are found. Both are part of the state for resuming.
+    It is a function of the step, with two exceptions: the warm-up ends when the training error is low enough, and each
+    plateau adds a milestone. Both exceptions are part of the state for resuming.
 
     Args:
-        optimizer: the full rate.
-        schedule: milestones or plateaus, and warm-up.
-        depth: of the network; shallow ones don't warm up, nor those whose name says none.
+        optimizer: section with the full learning rate.
+        schedule: section with milestones or plateaus, and the warm-up.
+        depth: depth of the network. Networks below `schedule.warmup.from_depth`, or of unknown depth (None), do not
+            warm up.
     """
 
     def __init__(self, optimizer: OptimizerConfig, schedule: ScheduleConfig, depth: int | None) -> None:
-        self.full_rate = optimizer.lr
+        self.full_learning_rate = optimizer.lr
         self.milestones, self.gamma = list(schedule.milestones), schedule.gamma
         self._plateau = schedule.plateau
         self._lowest_error, self._waited = float("inf"), 0
@@ -34,21 +35,21 @@ class LearningRate:
 
     @property
     def warming_up(self) -> WarmupConfig | None:
-        """The warm-up that is going on, or None."""
+        """The current warm-up, or None."""
         return self._warmup if self.warmup_ended_at is None else None
 
     def at(self, step: int) -> float:
-        """The rate of a step, counted from 0: milestone m is the first step at the lower rate."""
-        base = self.warming_up.lr if self.warming_up else self.full_rate
+        """Return the learning rate of a step, counted from 0; milestone m is the first step with a lower one."""
+        base = self.warming_up.lr if self.warming_up else self.full_learning_rate
         return base * self.gamma ** bisect_right(self.milestones, step)
 
     def observe_training(self, steps_done: int, train_error: float) -> None:
-        """End the warm-up if the training error over its last window, in percent, is low enough."""
+        """End the warm-up if the training error over the last window, in percent, is low enough."""
         if self.warming_up and train_error < self.warming_up.until_train_error:
             self.warmup_ended_at = steps_done
 
     def observe_validation(self, steps_done: int, val_error: float) -> None:
-        """Lower the rate from the next step on if the validation error, in percent, has not fallen for long enough."""
+        """Lower the learning rate from the next step on if the validation error, in percent, has stopped falling."""
         if self._plateau is None or self.warming_up:
             return
         if val_error < self._lowest_error - self._plateau.min_change:

@@ -1,4 +1,4 @@
-"""Batch norm over the global batch on CPU processes, where torch's own SyncBatchNorm refuses to run."""
+"""Batch normalization over the global batch for CPU processes; torch's SyncBatchNorm needs a GPU."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch.distributed.nn.functional import all_reduce
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """`BatchNorm2d` whose statistics in training are those of all ranks' images together; all ranks hold equally many.
+    """`BatchNorm2d` with training statistics over the images of all ranks, which all have the same number of images.
 
-    Its weights, buffers and names are those of `BatchNorm2d`.
+    Weights, buffers and names are those of `BatchNorm2d`.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """(b, C, H, W) to the same shape."""
+        """Normalize (b, C, H, W) to the same shape."""
         if not self.training or self.momentum is None or self.running_mean is None or self.running_var is None:
             return super().forward(input)
         x = input.float()
         ranks = torch.distributed.get_world_size()
         mean = all_reduce(x.mean(dim=(0, 2, 3))) / ranks
         centered = x - mean[:, None, None]
-        # The deviations from the common mean, not a difference of large squares, which would cancel digits.
+        # From deviations, not as E[x²] − E[x]², a difference of large numbers that loses digits.
         variance = all_reduce(centered.square().mean(dim=(0, 2, 3))) / ranks
         with torch.no_grad():
             count = ranks * x.numel() / x.shape[1]

@@ -129,7 +129,7 @@ def test_a_file_that_changes_after_the_download_is_named() -> None:
     )
     fetch(config)
     (folder / "train/cat/00.jpg").write_bytes(b"another")
-    with pytest.raises(ValueError, match=r"train/cat/00.jpg is not the file that was indexed"):
+    with pytest.raises(ValueError, match=r"train/cat/00.jpg: the content has changed since"):
         prepare(config, SplitConfig(val=6))
 
 

@@ -75,8 +75,20 @@ def test_workers_change_nothing() -> None:
     # What goes wrong in a worker is told in plain words.
     broken = Path("images") / images.files.name(0)
     broken.write_bytes(b"another")
-    with pytest.raises(ValueError, match=r"^\S*train/cat/00.jpg is not the file that was indexed"):
+    with pytest.raises(ValueError, match=r"^\S*train/cat/00.jpg: the content has changed since"):
         list(images.evaluation_loader(10))
+
+
+def test_workers_without_room_in_shared_memory_are_refused() -> None:
+    images = file_images()
+    images.size = 10**6  # 10 images need 30 TB
+    images.evaluation_loader(10)  # without workers, nothing is shared
+    images.workers = 2
+    problem = r"^machine.workers: 2: decoded batches need 150,000,000 MB in /dev/shm, .* or set machine.workers to 0"
+    with pytest.raises(ValueError, match=problem):
+        images.evaluation_loader(10)
+    with pytest.raises(ValueError, match=r"^machine.workers: 2: "):
+        images.training_loader(12, 0, SCALE, 1, lambda: 0, 0, 1)
 
 
 def test_the_global_random_state_is_left_alone() -> None:

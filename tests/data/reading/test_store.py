@@ -35,10 +35,10 @@ def test_a_split_is_memory_mapped_and_read_only() -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (IMAGES[:1], LABELS, r"val/images.npy holds 1 images, but prepared/val/labels.npy 2 labels"),
-        (IMAGES.astype(np.float32), LABELS, r"images.npy holds float32 in 4 dimensions, not uint8 in 4"),
-        (IMAGES[:, 0], LABELS, r"images.npy holds uint8 in 3 dimensions, not uint8 in 4"),
-        (IMAGES, LABELS.astype(np.int32), r"labels.npy holds int32 in 1 dimensions, not int64 in 1"),
+        (IMAGES[:1], LABELS, r"val/images.npy: 1 images, but 2 labels in prepared/val/labels.npy"),
+        (IMAGES.astype(np.float32), LABELS, r"images.npy: float32 in 4 dimensions, not uint8 in 4"),
+        (IMAGES[:, 0], LABELS, r"images.npy: uint8 in 3 dimensions, not uint8 in 4"),
+        (IMAGES, LABELS.astype(np.int32), r"labels.npy: int32 in 1 dimensions, not int64 in 1"),
     ],
 )
 def test_arrays_that_do_not_fit_are_named(images: np.ndarray, labels: np.ndarray, message: str) -> None:
@@ -48,18 +48,18 @@ def test_arrays_that_do_not_fit_are_named(images: np.ndarray, labels: np.ndarray
 
 
 def test_missing_and_damaged_files_are_named() -> None:
-    with pytest.raises(ValueError, match=r"prepared/train/images.npy is missing; run `dvc repro preprocess`"):
+    with pytest.raises(ValueError, match=r"prepared/train/images.npy: missing; run `dvc repro preprocess`"):
         open_split(PATHS, "train")
-    with pytest.raises(ValueError, match=r"prepared/mean_image.npy is missing"):
+    with pytest.raises(ValueError, match=r"prepared/mean_image.npy: missing"):
         read_mean_image(PATHS)
     write(IMAGES, LABELS)
     whole = PATHS.images("val").read_bytes()
     for content in (whole[:-1], whole[:20], b"", b"text"):
         PATHS.images("val").write_bytes(content)
-        with pytest.raises(ValueError, match=r"val/images.npy is no whole array .*; run `dvc repro preprocess`"):
+        with pytest.raises(ValueError, match=r"val/images.npy: damaged array .*; run `dvc repro preprocess`"):
             open_split(PATHS, "val")
 
 
 def test_an_unknown_split_is_named() -> None:
-    with pytest.raises(ValueError, match="'validation' is no split; allowed are train, val, test"):
+    with pytest.raises(ValueError, match="split: 'validation': unknown; use train, val, test"):
         open_split(PATHS, "validation")

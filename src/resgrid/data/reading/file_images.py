@@ -18,9 +18,7 @@ from resgrid.config.augment import AugmentConfig, CropConfig
 from resgrid.data.reading.batches import DecodedBatch, EvaluationLoader, FilePlan
 from resgrid.data.reading.pixels import CROP_DRAWS, center_crop, five_crops, random_crop, read_rgb, scaled
 from resgrid.data.reading.store import ImageFiles
-from resgrid.data.reading.workers import lifeline, start_worker, worker_context
-
-_PREFETCHED = 2  # batches that each worker prepares ahead
+from resgrid.data.reading.workers import PREFETCHED, check_shared_memory, lifeline, start_worker, worker_context
 
 
 class _Views(NamedTuple):
@@ -119,18 +117,21 @@ class FileImages:
         """Return a rank's batches, decoded; the arguments are those of `TrainLoader` and `FilePlan`.
 
         Raises:
-            ValueError: the batch size is not a multiple of the number of ranks, or `augment` is for arrays.
+            ValueError: the batch size is not a multiple of the number of ranks, `augment` is for arrays, or decoded
+                batches do not fit into shared memory.
         """
         if augment.crop is None or augment.pad:
             raise ValueError("augment.crop, augment.pad: do not fit data.storage 'files'; set a crop, and pad to 0")
         plan = FilePlan(len(self), batch_size, seed, CROP_DRAWS, augment.flip)
         plan.batch(0, rank, world_size)  # raises if the batch does not divide evenly
+        self._check_shared_memory(batch_size // world_size)
         components = augment.lighting * self._components
         batches = _TrainingBatches(self.files, plan, augment.crop, self.size, components, rank, world_size)
         return FileTrainLoader(batches, max_steps, first_step, self.workers)
 
     def evaluation_loader(self, batch_size: int, rank: int = 0, world_size: int = 1) -> FileEvaluationLoader:
         """Return a rank's images as decoded central crops; all ranks together use each image once."""
+        self._check_shared_memory(batch_size)
         indices = list(EvaluationLoader(len(self), batch_size, rank, world_size))
         return FileEvaluationLoader(self._central_crops(indices), self.workers)
 
@@ -141,6 +142,7 @@ class FileImages:
             batch_size: images that are decoded at a time.
         """
         chunks = list(torch.arange(len(self)).split(batch_size))
+        self._check_shared_memory(5 * batch_size)
         yield from self._with_mirror_images(_FiveCrops(self.files, self.shorter_side, self.size, chunks), len(chunks))
 
     def whole_images(self, scales: Sequence[int], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -169,6 +171,9 @@ class FileImages:
             planes = mean.permute(2, 0, 1)[None]
             mean = F.interpolate(planes, values.shape[1:3], mode="bilinear", antialias=True)[0].permute(1, 2, 0)
         return ((values - mean) * self._scale).permute(0, 3, 1, 2)
+
+    def _check_shared_memory(self, crops: int) -> None:
+        check_shared_memory(self.workers, crops * self.size * self.size * 3)
 
     def _central_crops(self, chunks: Sequence[Tensor]) -> _CentralCrops:
         return _CentralCrops(self.files, self.shorter_side, self.size, chunks)
@@ -199,7 +204,7 @@ def decoded(source: Dataset[Any], order: Iterable[int], workers: int) -> Iterato
             batch_size=None,
             sampler=order,
             num_workers=workers,
-            prefetch_factor=_PREFETCHED if workers else None,
+            prefetch_factor=PREFETCHED if workers else None,
             multiprocessing_context=context if workers else None,
             worker_init_fn=partial(start_worker, line),
             pin_memory=torch.cuda.is_available(),

@@ -1,4 +1,4 @@
-"""What is subtracted from an image's pixels, and what they are divided by afterwards."""
+"""Normalization of pixels: a mean to subtract and a standard deviation to divide by."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NormalizeKind = Literal["per_pixel_mean", "channel"]
 
 @dataclass(frozen=True, eq=False)
 class Normalization:
-    """Of pixels scaled to [0, 1].
+    """Normalization of pixels that are scaled to [0, 1].
 
     Attributes:
-        mean: subtracted: the mean image (C, H, W) or one value per channel (C, 1, 1).
-        std: (C, 1, 1) to divide by afterwards, or None.
-        words: what it is and where it comes from.
+        mean: value to subtract: the mean image (C, H, W), or one value per channel (C, 1, 1).
+        std: divisor (C, 1, 1) after the subtraction, or None.
+        words: description of the normalization and its origin.
     """
 
     mean: np.ndarray
@@ -30,13 +30,13 @@ class Normalization:
     words: str
 
     def to_header(self) -> str:
-        """As text for the header of a weights file; float32 comes back in the same bits."""
+        """Return the text for the header of a weights file; float32 values survive bit for bit."""
         std = None if self.std is None else self.std.astype(np.float32).tolist()
         return json.dumps({"words": self.words, "mean": self.mean.astype(np.float32).tolist(), "std": std})
 
     @classmethod
     def from_header(cls, text: str, file: Path) -> Normalization:
-        """Of the weights in a file.
+        """Read the normalization from the header of a weights file.
 
         Raises:
             ValueError: the text is damaged.
@@ -47,11 +47,11 @@ class Normalization:
             std = None if std is None else np.array(std, dtype=np.float32)
             return cls(mean, std, f"{content['words']}, as {file} states it")
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{file}: the normalization in its header is damaged: {error}") from None
+            raise ValueError(f"{file}: damaged normalization in the header ({error}); export the cell again") from None
 
 
 def read_normalization(paths: PreparedPaths, kind: NormalizeKind, card: DatasetCard) -> Normalization:
-    """With the statistics of the data's training part.
+    """Return the normalization with the statistics of the data's training part.
 
     Raises:
         ValueError: the mean image is missing or damaged.
@@ -64,10 +64,10 @@ def read_normalization(paths: PreparedPaths, kind: NormalizeKind, card: DatasetC
 
 
 def given_normalization(mean: str | None, std: str | None) -> Normalization | None:
-    """From numbers by channel, such as `0.485,0.456,0.406`; None if there are none.
+    """Parse one number per channel, such as `0.485,0.456,0.406`; return None if both texts are None.
 
     Raises:
-        ValueError: they are no numbers, or not as many deviations (all above 0) as means.
+        ValueError: a text is not numbers, the numbers of means and deviations differ, or a deviation is not above 0.
     """
     if mean is None and std is None:
         return None
@@ -77,8 +77,8 @@ def given_normalization(mean: str | None, std: str | None) -> Normalization | No
         means, deviations = [], []
     if not means or len(means) != len(deviations) or min(deviations) <= 0:
         raise ValueError(
-            f"mean: {mean!r} and std: {std!r}: must be a number for each channel in both, std above 0, "
-            "on pixels scaled to [0, 1], such as 0.485,0.456,0.406 and 0.229,0.224,0.225"
+            f"mean: {mean!r} and std: {std!r}: not one number per channel, with std above 0; give numbers for pixels "
+            "scaled to [0, 1], such as 0.485,0.456,0.406 and 0.229,0.224,0.225"
         )
     words = f"mean {means}, std {deviations}, as given"
     return Normalization(np.reshape(means, (-1, 1, 1)), np.reshape(deviations, (-1, 1, 1)), words)

@@ -1,4 +1,4 @@
-"""Image files to pixels: decoding to RGB, scaling, and where crops lie. Pillow and numpy only, for decoding workers."""
+"""From image files to pixels: decoding to RGB, scaling and cropping, with Pillow and numpy only, for the workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIXTEEN_BIT_MODES = {"I;16", "I;16B", "I;16L", "I;16N", "I"}  # gray; `I` holds
 REDUCED = "reduced from 16 to 8 bits"
 FLATTENED = "with transparency, drawn on white"
 
-# Uniform numbers that one random crop may use: tries × (area, aspect, top, left). torchvision gives up after ten tries.
+# Uniform numbers for one random crop: tries × (area, aspect, top, left). torchvision makes at most ten tries.
 _TRIES = 10
 CROP_DRAWS = 4 * _TRIES
 
@@ -32,8 +32,10 @@ def read_rgb(content: bytes) -> Image.Image:
 
 
 def read_image(content: bytes) -> tuple[Image.Image, tuple[str, ...]]:
-    """Read an image file as 8-bit RGB: gray, palette and CMYK are converted, 16 bits are reduced to 8, transparency is
-    drawn on white. EXIF is ignored, as in the training of ImageNet networks everywhere.
+    """Read an image file as 8-bit RGB.
+
+    Gray, palette and CMYK are converted, 16 bits are reduced to 8, and transparency is drawn on white. EXIF orientation
+    is ignored, as is usual in the training of ImageNet networks.
 
     Returns:
         The image, and which of `REDUCED` and `FLATTENED` apply to it.
@@ -61,14 +63,14 @@ def read_image(content: bytes) -> tuple[Image.Image, tuple[str, ...]]:
                 return layered.convert("RGB"), conversions
             white = Image.new("RGBA", layered.size, "white")
             return Image.alpha_composite(white, layered).convert("RGB"), (*conversions, FLATTENED)
-    except UnidentifiedImageError as error:  # whose message contains a memory address
+    except UnidentifiedImageError as error:  # its message contains a memory address
         raise ValueError(f"no image of the kinds {', '.join(_FORMATS)}") from error
     except Exception as error:  # a damaged image can raise anything
         raise ValueError(str(error)) from error
 
 
 def _has_sixteen_bits(image: ImageFile, content: bytes) -> bool:
-    """Return whether a file has 16 bits per channel, which Pillow reduces to 8 in colors without a word."""
+    """Return whether a file has 16 bits per channel, which Pillow reduces to 8 without a warning if it has colors."""
     if image.mode in _SIXTEEN_BIT_MODES:
         return True
     if image.format == "PNG":
@@ -92,29 +94,31 @@ def _numbers(arguments: tuple[Any, ...] | str | None) -> list[int]:
 
 
 def scaled_size(width: int, height: int, shorter_side: int) -> tuple[int, int]:
-    """Width and height of an image whose shorter side is brought to `shorter_side`; the longer is rounded down, as
-    torchvision's `Resize` does."""
+    """Return width and height after scaling the shorter side to `shorter_side`.
+
+    The longer side is rounded down, as by torchvision's `Resize`.
+    """
     shorter, longer = sorted((width, height))
     other = int(shorter_side * longer / shorter)
     return (shorter_side, other) if width <= height else (other, shorter_side)
 
 
 def scaled(image: Image.Image, shorter_side: int) -> Image.Image:
-    """The whole image with another shorter side (bilinear, antialiased), the very pixels of torchvision's `Resize`."""
+    """Scale the whole image to a shorter side (bilinear, antialiased), to the pixels of torchvision's `Resize`."""
     return image.resize(scaled_size(*image.size, shorter_side), Image.Resampling.BILINEAR)
 
 
 def center_crop(image: Image.Image, size: int) -> Image.Image:
-    """The central square, where torchvision's `CenterCrop` puts it."""
+    """Return the central square, at the position of torchvision's `CenterCrop`."""
     left, top = (round((side - size) / 2) for side in image.size)
     return image.crop((left, top, left + size, top + size))
 
 
 def five_crops(image: Image.Image, shorter_side: int, size: int) -> list[np.ndarray]:
-    """Four corners and the center, uint8 (size, size, 3) each, of the image's central square of `shorter_side` pixels.
+    """Return four corners and the center, uint8 (size, size, 3) each, of the central square of `shorter_side` pixels.
 
-    With their mirror images they are AlexNet's ten crops (Krizhevsky et al. 2012, section 4.1): it takes the corners of
-    the square, not of the rectangle.
+    With their mirror images these are AlexNet's ten crops (Krizhevsky et al. 2012, section 4.1), which are the corners
+    of the square and not of the rectangle.
     """
     square = center_crop(scaled(image, shorter_side), shorter_side)
     far = shorter_side - size
@@ -124,10 +128,10 @@ def five_crops(image: Image.Image, shorter_side: int, size: int) -> list[np.ndar
 
 
 def random_crop(image: Image.Image, crop: CropConfig, size: int, draws: Sequence[float]) -> np.ndarray:
-    """A random crop, uint8 (size, size, 3), from `CROP_DRAWS` uniform numbers in [0, 1).
+    """Return a random crop, uint8 (size, size, 3), chosen by `CROP_DRAWS` uniform numbers in [0, 1).
 
-    With `crop.shorter_side`: a window somewhere in the image whose shorter side is scaled to a random length (paper,
-    section 3.4). Only the window is computed. With `crop.area`: torchvision's `RandomResizedCrop`.
+    With `crop.shorter_side`, the crop is a random window of the image scaled to a random shorter side (paper, section
+    3.4); only the window is computed. With `crop.area`, it is torchvision's `RandomResizedCrop`.
     """
     if crop.shorter_side is not None:
         window = random_scale_window(*image.size, crop.shorter_side, size, draws)
@@ -140,21 +144,27 @@ def random_crop(image: Image.Image, crop: CropConfig, size: int, draws: Sequence
 def random_scale_window(
     width: int, height: int, shorter_side: Sequence[int], size: int, draws: Sequence[float]
 ) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom, in an image's own pixels, of a window that has `size` pixels each way when the
-    image's shorter side is scaled to a length between the bounds of `shorter_side`, these included."""
+    """Return left, top, right and bottom of a window, in pixels of the unscaled image.
+
+    After the image's shorter side is scaled to a random length within the bounds of `shorter_side` (inclusive), the
+    window has `size` pixels in each direction.
+    """
     lowest, highest = shorter_side
     scaled_width, scaled_height = scaled_size(width, height, lowest + _below(draws[0], highest - lowest + 1))
     top, left = _below(draws[1], scaled_height - size + 1), _below(draws[2], scaled_width - size + 1)
     x, y = width / scaled_width, height / scaled_height
-    # Pillow refuses a box that rounding takes beyond the image.
+    # Rounding can move a box beyond the image, which Pillow refuses.
     return left * x, top * y, min((left + size) * x, width), min((top + size) * y, height)
 
 
 def random_area_box(
     width: int, height: int, area: Sequence[float], aspect: Sequence[float], draws: Sequence[float]
 ) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a part with a random share of the image's area and a random aspect (width over
-    height, uniform in its logarithm), as torchvision's `RandomResizedCrop.get_params` draws them."""
+    """Return left, top, right and bottom of a box with a random share of the image's area and a random aspect ratio.
+
+    The aspect ratio is width over height, uniform in its logarithm, as in torchvision's
+    `RandomResizedCrop.get_params`.
+    """
     shapes = [math.log(bound) for bound in aspect]
     for of_area, of_aspect, of_top, of_left in (draws[start : start + 4] for start in range(0, CROP_DRAWS, 4)):
         target, ratio = width * height * _between(area, of_area), math.exp(_between(shapes, of_aspect))
@@ -162,7 +172,7 @@ def random_area_box(
         if 0 < w <= width and 0 < h <= height:
             top, left = _below(of_top, height - h + 1), _below(of_left, width - w + 1)
             return left, top, left + w, top + h
-    # As in torchvision: the largest central part of an allowed aspect.
+    # As in torchvision: the largest central box with an allowed aspect ratio.
     narrowest, widest = aspect
     w, h = min(width, round(height * widest)), min(height, round(width / narrowest))
     left, top = (width - w) // 2, (height - h) // 2
@@ -170,7 +180,7 @@ def random_area_box(
 
 
 def _below(draw: float, count: int) -> int:
-    """A whole number from 0 to count - 1."""
+    """Map [0, 1) to a whole number from 0 to count - 1."""
     return int(draw * count)
 
 

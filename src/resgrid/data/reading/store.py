@@ -1,4 +1,4 @@
-"""Read access to the prepared data for training and evaluation: arrays, or image files checked at each read."""
+"""Read access to the prepared data: arrays, or image files whose checksum is compared at each read."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from resgrid.artifacts.data_card import SPLITS, PreparedPaths
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One split of the data.
+    """One split of the data as arrays.
 
     Attributes:
-        images: uint8 (N, C, H, W), read-only and memory-mapped: processes share one copy.
+        images: uint8 (N, C, H, W), read-only and memory-mapped, so that processes share one copy.
         labels: int64 (N,).
     """
 
@@ -30,32 +30,32 @@ def open_split(paths: PreparedPaths, split: str) -> Split:
     """Open `train`, `val` or `test`.
 
     Raises:
-        ValueError: no such split; or its files are missing, damaged or don't belong together.
+        ValueError: there is no such split, or its files are missing, damaged or inconsistent.
     """
     _refuse_unknown(split)
     images = _read(paths.images(split), np.uint8, dimensions=4, memory_mapped=True)
     labels = _read(paths.labels(split), np.int64, dimensions=1)
     if len(images) != len(labels):
         raise ValueError(
-            f"{paths.images(split)} holds {len(images)} images, but {paths.labels(split)} {len(labels)} labels; "
+            f"{paths.images(split)}: {len(images)} images, but {len(labels)} labels in {paths.labels(split)}; "
             "run `dvc repro preprocess`"
         )
     return Split(images, labels)
 
 
 class ImageFiles:
-    """One split whose images stay in their files. It is sent to other processes as its place, not with its content.
+    """One split of the data as image files. Only its paths are sent to other processes.
 
     Args:
-        paths: of the prepared data.
+        paths: paths of the prepared data.
         split: `train`, `val` or `test`.
-        folder: that holds the image files of all splits.
+        folder: folder with the image files of all splits.
 
     Attributes:
         labels: int64 (N,).
 
     Raises:
-        ValueError: no such split; or its files are missing, damaged or don't belong together.
+        ValueError: there is no such split, or its files are missing, damaged or inconsistent.
     """
 
     def __init__(self, paths: PreparedPaths, split: str, folder: Path) -> None:
@@ -67,8 +67,8 @@ class ImageFiles:
         self.labels = _read(paths.labels(split), np.int64, dimensions=1)
         if not len(self._names) == len(self._hashes) == len(self.labels):
             raise ValueError(
-                f"{paths.image_files(split).parent} holds {len(self._names)} paths, {len(self._hashes)} checksums and "
-                f"{len(self.labels)} labels; run `dvc repro preprocess`"
+                f"{paths.image_files(split).parent}: {len(self._names)} paths, {len(self._hashes)} checksums and "
+                f"{len(self.labels)} labels, but the numbers must be equal; run `dvc repro preprocess`"
             )
 
     def __len__(self) -> int:
@@ -78,40 +78,40 @@ class ImageFiles:
         return ImageFiles, self._origin
 
     def name(self, index: int) -> str:
-        """`<split>/<class>/<file>` of an image."""
+        """Return `<split>/<class>/<file>` of an image."""
         return self._names[index].decode()
 
     def read(self, index: int) -> bytes:
-        """The content of an image's file.
+        """Read an image's file.
 
         Raises:
-            ValueError: the file is not the one that was indexed, or can't be read.
+            ValueError: the file can't be read, or has changed since it was indexed.
         """
         return read_checked(self._folder, self.name(index), self._hashes[index].tobytes())
 
 
 def read_checked(folder: Path, name: str, sha256: bytes) -> bytes:
-    """The content of a file, which must have a checksum.
+    """Read a file and compare its checksum.
 
     Raises:
-        ValueError: it has another one, or can't be read; the message names the file.
+        ValueError: the file can't be read, or has another checksum; the message names the file.
     """
     try:
         content = (folder / name).read_bytes()
     except OSError as error:
         raise ValueError(
-            f"{folder / name} can't be read ({error.strerror}); it stood in the index of images"
+            f"{folder / name}: can't be read ({error.strerror}), but is in the index of images; restore the file"
         ) from error
     if hashlib.sha256(content).digest() != sha256:
         raise ValueError(
-            f"{folder / name} is not the file that was indexed: its content has changed. Put the old one back, or, to "
-            "go on with the new one, run `dvc repro --force --single-item download` and then `dvc repro`"
+            f"{folder / name}: the content has changed since the images were indexed; restore the file, or index the "
+            "new one with `dvc repro --force --single-item download` and then run `dvc repro`"
         )
     return content
 
 
 def read_mean_image(paths: PreparedPaths) -> np.ndarray:
-    """The mean training image, float32 (C, H, W), on pixels scaled to [0, 1].
+    """Read the mean training image, float32 (C, H, W), of pixels scaled to [0, 1].
 
     Raises:
         ValueError: the file is missing or damaged.
@@ -120,7 +120,7 @@ def read_mean_image(paths: PreparedPaths) -> np.ndarray:
 
 
 def as_npy(array: np.ndarray) -> bytes:
-    """The content of a `.npy` file."""
+    """Return the content of a `.npy` file with an array."""
     content = BytesIO()
     np.save(content, array, allow_pickle=False)
     return content.getvalue()
@@ -128,19 +128,19 @@ def as_npy(array: np.ndarray) -> bytes:
 
 def _refuse_unknown(split: str) -> None:
     if split not in SPLITS:
-        raise ValueError(f"{split!r} is no split; allowed are {', '.join(SPLITS)}")
+        raise ValueError(f"split: {split!r}: unknown; use {', '.join(SPLITS)}")
 
 
 def _read(path: Path, dtype: type[np.generic], dimensions: int, memory_mapped: bool = False) -> np.ndarray:
     try:
         array: np.ndarray = np.load(path, mmap_mode="r" if memory_mapped else None, allow_pickle=False)
     except FileNotFoundError:
-        raise ValueError(f"{path} is missing; run `dvc repro preprocess`") from None
+        raise ValueError(f"{path}: missing; run `dvc repro preprocess`") from None
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is no whole array ({error}); run `dvc repro preprocess`") from error
+        raise ValueError(f"{path}: damaged array ({error}); run `dvc repro preprocess`") from error
     if not np.issubdtype(array.dtype, dtype) or array.ndim != dimensions:
         raise ValueError(
-            f"{path} holds {array.dtype} in {array.ndim} dimensions, not {dtype.__name__} in {dimensions}; "
+            f"{path}: {array.dtype} in {array.ndim} dimensions, not {dtype.__name__} in {dimensions}; "
             "run `dvc repro preprocess`"
         )
     return array
