@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from resgrid.training.launch import check_launch, cluster_environment
 

@@ -6,7 +6,7 @@ import os
 import socket
 
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 # What a launcher other than torchrun and Slurm must set for each process.
 _MANUAL = ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
