@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -115,6 +116,21 @@ class Study:
         confusion = make_confusion(cell, self.card.classes, wrong)
         confusion.to_csv(paths.confusion, index=False)
         np.save(paths.logits, make_logits(confusion, self.card.classes))
+
+    def diverge(self, network: str, seed: int, number: str = "null") -> None:
+        """Overwrite a cell's numbers by those of a training that diverged."""
+        paths = self.paths(network, seed)
+        for path, fields in ((paths.metrics, ("train_loss", "val_loss")), (paths.evaluation, ("test_loss",))):
+            text = path.read_text()
+            for field in fields:
+                text = re.sub(rf'"{field}": [^,\n]+', f'"{field}": {number}', text)
+            path.write_text(text)
+        curve = pd.read_csv(paths.curve)
+        curve.loc[5:, ["train/loss", "val/loss"]] = np.nan
+        curve.to_csv(paths.curve, index=False)
+        responses = paths.analysis("responses")
+        if responses.is_file():
+            pd.read_csv(responses).assign(std=np.nan).to_csv(responses, index=False)
 
     def write_analyses(self, cell: Cell) -> None:
         """What a newer version leaves beside it: complexity, responses, gradients, blocks and activation maps."""

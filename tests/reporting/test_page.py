@@ -26,6 +26,7 @@ from resgrid.reporting.analysis_charts import blocks, layer_responses
 from resgrid.reporting.axes import linear_axis, log_axis
 from resgrid.reporting.confusions import most_confused
 from resgrid.reporting.execution import run_url
+from resgrid.reporting.static_figures import draw_figures
 from resgrid.reporting.style import network_styles
 from resgrid.reporting.svg import PLOT_HEIGHT, PLOT_WIDTH, Chart
 
@@ -64,6 +65,7 @@ def test_summary_holds_each_cell_s_numbers(make_study: MakeStudy) -> None:
         "shortcut": "none",
         "seed": 1,
         "parameters": 20000,
+        "diverged": False,
         "train_error": 8.0,
         "val_error": 8.5,
         "test_error": 8.0,
@@ -87,7 +89,7 @@ def test_a_loss_that_json_cannot_hold_is_null(make_study: MakeStudy) -> None:
     study = make_study({"plain8": SOME})
     evaluation = study.paths("plain8", 0).evaluation
     evaluation.write_text(re.sub(r'"test_loss": [0-9.]+', '"test_loss": Infinity', evaluation.read_text()))
-    assert study.summary()["cells"][0]["test_loss"] is None
+    assert study.summary()["cells"][-1]["test_loss"] is None
 
 
 def test_without_records_the_report_is_written_and_says_so(make_study: MakeStudy) -> None:
@@ -336,6 +338,22 @@ def test_text_from_outside_is_shown_and_not_obeyed(make_study: MakeStudy) -> Non
     assert "<script>alert" not in text
     assert "&lt;script&gt;" in text
     assert "A &amp; B." in text
+
+
+def test_text_from_outside_is_escaped_in_markdown(make_study: MakeStudy) -> None:
+    label = "a|b [x](http://host.example) <b> $\\frac$ `c` *d* @me &amp; \n# e"
+    text = make_study({"plain8": SOME}, card={"label": label}).markdown()
+    heading, rest = text.splitlines()[0].split(" on ")
+    assert heading == "# Plain and residual networks"
+    assert rest == (r"a\|b \[x\](http://host.example) &#60;b&#62; &#36;\\frac&#36; \`c\` \*d\* &#64;me &#38;amp; # e")
+
+
+def test_figures_draw_text_literally(make_study: MakeStudy) -> None:
+    study = make_study({"plain8": SOME})
+    results = study.results()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("resgrid.reporting.static_figures.kind_title", lambda _: r"$\frac$ a$_$b")
+        assert draw_figures(results, [], {})
 
 
 def test_more_than_twenty_classes_give_a_table_of_confusions(make_study: MakeStudy) -> None:

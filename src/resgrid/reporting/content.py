@@ -30,7 +30,7 @@ class Content:
         """Return the template variables that the page and the Markdown report share."""
         by_name = {network.name: network for network in self.results.networks}
         counterparts = {network.name: by_name.get(network.plain_counterpart or "") for network in by_name.values()}
-        records = [cell.record for cell in self.results.cells]
+        records = [cell.record for cell in self.results.all_cells]
         answers = Counter(verdict.answer for verdict in self.verdicts)
         return {
             "config": self.config,

@@ -72,15 +72,16 @@ class Ensemble:
 def read_ensembles(
     results: Results, classes: Sequence[str], named: Sequence[EnsembleConfig] = (), runs: Path = RUNS
 ) -> list[Ensemble]:
-    """Build an ensemble of each network's seeds (two or more), then the named ensembles.
+    """Build an ensemble of each network's seeds, then the named ensembles; those of two or more cells.
 
     Raises:
         ResultsError: logits are missing, don't have the test set's shape, or contradict the test error in
             `evaluation.json`; or the cells were tested on different images.
     """
-    sets = {network.name: network.cells for network in results.networks if len(network.cells) > 1}
+    sets = {network.name: network.cells for network in results.networks}
     cells = {result.cell: result for result in results.cells}
     sets |= {each.name: tuple(cells[cell] for cell in each.among(cells)) for each in named}
+    sets = {name: members for name, members in sets.items() if len(members) > 1}
     labels = _read_common_labels(results, classes, runs) if sets else np.zeros(0, dtype=np.int64)
     return [_average(name, members, labels, len(classes), runs) for name, members in sets.items()]
 

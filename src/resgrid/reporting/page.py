@@ -40,13 +40,8 @@ def render_page(content: Content) -> str:
     script = Markup(files("resgrid.reporting").joinpath("templates", "script.js").read_text(encoding="utf-8"))
     return html_template("index.html.j2").render(
         content.variables(),
-        **_chart_variables(content),
-        **_confusion_variables(content),
-        **_paper_variables(content),
+        **(_result_variables(content) if content.results.networks else {"styles": {}}),
         **_run_variables(content),
-        kinds=content.results.by_kind,
-        maps=activation_maps(content.results),
-        selections=selections(content.results),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -78,6 +73,18 @@ def activation_maps(results: Results) -> dict[str, str | None]:
         url = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
         maps[cell.cell.name] = url if size <= _MAPS_BYTES else None
     return maps
+
+
+def _result_variables(content: Content) -> dict[str, Any]:
+    """Return the variables of the sections that need a cell that didn't diverge."""
+    return {
+        **_chart_variables(content),
+        **_confusion_variables(content),
+        **_paper_variables(content),
+        "kinds": content.results.by_kind,
+        "maps": activation_maps(content.results),
+        "selections": selections(content.results),
+    }
 
 
 def _chart_variables(content: Content) -> dict[str, Any]:
@@ -117,14 +124,15 @@ def _paper_variables(content: Content) -> dict[str, Any]:
         "paper": paper,
         "published": {comparison.published: comparison for comparison in comparisons},
         "comparability": comparability(content.config, content.card),
-        "on_imagenet": is_imagenet(content.card),
         "options_by_depth": _options_by_depth(content.results),
     }
 
 
 def _run_variables(content: Content) -> dict[str, Any]:
-    cells = content.results.cells
+    cells = content.results.all_cells
     return {
+        "cells": cells,
+        "on_imagenet": is_imagenet(content.card),
         "recipe": _recipe(content.config),
         "executions": group_executions(cells),
         "precisions": sorted({cell.train.precision for cell in cells}),

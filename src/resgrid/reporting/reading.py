@@ -51,9 +51,12 @@ def read_results(cells: Iterable[Cell], classes: list[str], runs: Path = RUNS) -
     cells = list(cells)
     _refuse_missing_files(cells, runs)
     by_network: dict[str, list[CellResult]] = {}
+    diverged: list[CellResult] = []
     for cell in cells:
-        by_network.setdefault(cell.network, []).append(_read_cell(cell, classes, runs))
-    return Results(tuple(NetworkResult(name, tuple(results)) for name, results in by_network.items()))
+        result = _read_cell(cell, classes, runs)
+        (diverged if result.diverged else by_network.setdefault(cell.network, [])).append(result)
+    networks = (NetworkResult(name, tuple(results)) for name, results in by_network.items())
+    return Results(tuple(networks), tuple(diverged))
 
 
 def _refuse_missing_files(cells: list[Cell], runs: Path) -> None:

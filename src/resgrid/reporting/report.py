@@ -35,6 +35,7 @@ def write_report(config: ReportParams, card: DatasetCard, runs: Path = RUNS, int
     for figure in draw_figures(content.results, config.schedule.milestones, comparable_errors(config, card)):
         files[Path("figures", f"{figure.name}.svg")] = figure.svg
         files[Path("figures", f"{figure.name}.png")] = figure.png
+    (into / "figures").mkdir(parents=True, exist_ok=True)  # DVC needs the folder even if there is no figure
     for leftover in {path.relative_to(into) for path in (into / "figures").glob("*")} - files.keys():
         (into / leftover).unlink()
     for name, data in files.items():

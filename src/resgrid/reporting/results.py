@@ -56,6 +56,13 @@ class CellResult:
     activation_maps: Path | None = None
 
     @property
+    def diverged(self) -> bool:
+        """Whether a loss or an error is not finite."""
+        train, test = self.train, self.test
+        numbers = (train.train_loss, train.val_loss, test.test_loss, *self.errors.values())
+        return not all(math.isfinite(number) for number in numbers)
+
+    @property
     def errors(self) -> dict[Measure, float]:
         """Measured errors, in percent; the top-5 error is measured only with many classes."""
         errors: dict[Measure, float | None] = {
@@ -84,7 +91,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """One network with all its seeds."""
+    """One network with its seeds, at least one."""
 
     name: str
     cells: tuple[CellResult, ...]
@@ -159,13 +166,25 @@ class NetworkResult:
 
 @dataclass(frozen=True)
 class Results:
-    """The whole grid, in the order of `params.yaml`."""
+    """The whole grid, in the order of `params.yaml`.
+
+    Attributes:
+        networks: networks with the cells that didn't diverge.
+        diverged: the other cells, which are left out of every mean, chart and verdict.
+    """
 
     networks: tuple[NetworkResult, ...]
+    diverged: tuple[CellResult, ...] = ()
 
     @property
     def cells(self) -> list[CellResult]:
+        """Cells that didn't diverge."""
         return [cell for network in self.networks for cell in network.cells]
+
+    @property
+    def all_cells(self) -> list[CellResult]:
+        """Cells that didn't diverge, then those that did."""
+        return [*self.cells, *self.diverged]
 
     @property
     def has_top5(self) -> bool:

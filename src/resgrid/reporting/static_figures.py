@@ -68,6 +68,8 @@ def draw_figures(results: Results, milestones: Sequence[int], published: Mapping
         milestones: steps at which the learning rate drops.
         published: directly comparable test errors in percent, by network name; may be empty.
     """
+    if not results.networks:
+        return []
     styles = network_styles(results)
     with matplotlib_style.context(["default", _SETTINGS]):
         figures = {"curves": _curves(results, styles, milestones)}

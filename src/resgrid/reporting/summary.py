@@ -7,6 +7,7 @@ from typing import Any
 
 from resgrid.artifacts.data_card import DatasetCard
 from resgrid.config.report import ReportParams
+from resgrid.names import parse_network
 from resgrid.reporting.results import CellResult, NetworkResult, Results
 
 
@@ -21,25 +22,30 @@ def summarize(config: ReportParams, card: DatasetCard, results: Results) -> dict
             "counts": card.counts,
             "data_hash": card.data_hash,
         },
-        "cells": [_cell_summary(network, cell) for network in results.networks for cell in network.cells],
+        "cells": [_cell_summary(cell) for cell in results.all_cells],
         "networks": [_network_summary(network) for network in results.networks],
     }
 
 
-def _cell_summary(network: NetworkResult, cell: CellResult) -> dict[str, Any]:
-    record, loss = cell.record, cell.test.test_loss
+def _cell_summary(cell: CellResult) -> dict[str, Any]:
+    network, record = parse_network(cell.cell.network), cell.record
     return {
         "network": network.name,
         "depth": network.depth,
-        "shortcut": network.network.shortcut,
+        "shortcut": network.shortcut,
         "seed": cell.cell.seed,
         "parameters": cell.train.parameters,
-        **cell.errors,
-        "test_loss": loss if math.isfinite(loss) else None,
+        "diverged": cell.diverged,
+        **{measure: _finite(error) for measure, error in cell.errors.items()},
+        "test_loss": _finite(cell.test.test_loss),
         "fingerprint": cell.train.fingerprint,
         "run_id": record.run_id if record else None,
         "commit": record.train.commit if record and record.train else None,
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _network_summary(network: NetworkResult) -> dict[str, Any]:

@@ -50,10 +50,14 @@ class ComparisonGroup:
 
 
 def comparison_groups(results: Results, ensembles: Sequence[Ensemble] = ()) -> list[ComparisonGroup]:
-    """Group the plain and residual networks: those without a modifier first, at least one group."""
+    """Group the plain and residual networks: those without a modifier first, at least one group.
+
+    Networks with a diverged seed are left out: the other seeds would be a selection.
+    """
+    diverged = {cell.cell.network for cell in results.diverged}
     by_modifier: dict[str, list[NetworkResult]] = {}
     for result in results.by_depth:
-        if isinstance(result.network, PlainOrResidual):
+        if isinstance(result.network, PlainOrResidual) and result.name not in diverged:
             by_modifier.setdefault(result.network.modifier, []).append(result)
     modifiers = sorted(by_modifier, key=bool) or [""]
     return [
