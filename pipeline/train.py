@@ -10,7 +10,8 @@ from resgrid.cells import Cell
 from resgrid.config.machine import MachineParams
 from resgrid.config.reading import load_params
 from resgrid.config.train import TrainParams
-from resgrid.sources.manifest import manifest_path
+from resgrid.names import parse_network
+from resgrid.sources.manifest import CODE_ROOT, check_manifest, manifest_path
 from resgrid.terminal import run_command
 
 
@@ -21,9 +22,10 @@ def train(
     """Train one cell with the parameters of params.yaml; resume from a checkpoint if a usable one exists."""
     cell, config = Cell(network, seed), load_params(TrainParams)
     machine = load_params(MachineParams).machine
+    manifest = check_manifest(manifest_path("train", network), CODE_ROOT, parse_network(network))
     from resgrid.training.fit import train_cell  # imports Lightning: errors above appear at once
 
-    train_cell(cell, config, machine, manifest_path("train", network))
+    train_cell(cell, config, machine, manifest)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_mutations_make_the_manifest_stale(root: Path, seed: int) -> None:
+def test_mutations_make_the_manifest_stale(root: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
     generator = random.Random(seed)
     files = list(read_manifest(root / MANIFEST)["files"])
     kinds: list[str] = []

@@ -1,12 +1,12 @@
 """Facts of an execution: the commit, and the code of the stage's manifest."""
 
-import json
 import subprocess
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from resgrid.sources.manifest import Manifest
 from resgrid.tracking.lineage import COMMIT, current_commit
 from resgrid.tracking.records import StageClock
 
@@ -51,13 +51,10 @@ def test_outside_a_repository_there_is_no_commit(tmp_path: Path, monkeypatch: py
 
 
 def test_a_record_holds_the_code_as_it_was_when_the_stage_began(repository: Path) -> None:
-    manifest = repository / "manifest.json"
-    manifest.write_text(json.dumps({"files": {"src/model.py": "0"}}))
-    clock = StageClock(manifest)
+    manifest = Manifest(stage="train", packages={}, files={"src/model.py": "0"})
+    clock = StageClock(manifest, repository)
     (repository / "src/model.py").write_text("depth = 32\n")
     record = clock.record(devices=1, threads=2, precision="32", resumed_from=[40])
     assert record.code == {"src/model.py": sha256(b"depth = 20\n").hexdigest()}
     assert (record.commit or "").endswith("-dirty")
     assert (record.devices, record.threads, record.precision, record.resumed_from) == (1, 2, "32", [40])
-    with pytest.raises(ValueError, match=r"missing\.json: not a readable manifest"):
-        StageClock(repository / "missing.json")

@@ -25,7 +25,7 @@ from resgrid.evaluation.views import compute_logits
 from resgrid.hardware import compute_exactly
 from resgrid.models import build_network
 from resgrid.models.complexity import count_network
-from resgrid.sources.manifest import manifest_path
+from resgrid.sources.manifest import Manifest
 from resgrid.terminal import console
 from resgrid.tracking.evaluation import track_evaluation
 from resgrid.tracking.records import StageClock
@@ -44,17 +44,18 @@ class Evaluation:
     files: dict[str, bytes]
 
 
-def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig, workers: int) -> None:
+def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig, workers: int, manifest: Manifest) -> None:
     """Evaluate a cell's final and validation-selected weights in fp32 on one device; write `runs/<cell>`.
 
     Args:
         workers: processes that decode image files.
+        manifest: what `sources/evaluate/<network>.json` says of the code and packages, checked.
 
     Raises:
         OSError: the cell's files or the prepared data are missing, or an output can't be written.
         ValueError: the prepared data contradict themselves, or the stage's manifest is missing.
     """
-    clock = StageClock(manifest_path("evaluate", cell.network))
+    clock = StageClock(manifest)
     compute_exactly(config.threads)
     card, paths = DatasetCard.read(PreparedPaths().card), CellPaths(cell)
     evaluation = compute_evaluation(paths, card, config, augment, workers)

@@ -15,8 +15,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NotRequired, Protocol, TypedDict
 
+import resgrid
 from resgrid.sources.closure import OBSERVERS, Closure, import_closure
 from resgrid.sources.meaning import digest_of_file
+
+# The root of the tree whose code runs: the repository, or the copy that a sweep runs cells on.
+CODE_ROOT = Path(resgrid.__file__).resolve().parents[2]
 
 STAGES = ("download", "preprocess", "report")
 NETWORK_STAGES = ("train", "evaluate")
@@ -156,14 +160,14 @@ def check_manifest(path: Path, root: Path, network: Network | None = None) -> Ma
     Only the files that it lists are read: a new import changes the digest of the file that imports.
 
     Args:
-        path: the manifest, such as `sources/train/resnet20-A.json`, from `root`.
-        root: the repository's root.
+        path: the manifest, such as `sources/train/resnet20-A.json`.
+        root: the root of the tree that contains the code, such as `CODE_ROOT`.
         network: the network that the manifest must describe.
 
     Raises:
         ValueError: something differs; the message names it.
     """
-    manifest = read_manifest(root / path)
+    manifest = read_manifest(path)
     differences = list(_differences(manifest, root, network))
     if differences:
         others = f" (and {len(differences) - 1} more)" if differences[1:] else ""

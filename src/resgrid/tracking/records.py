@@ -10,7 +10,7 @@ from pathlib import Path
 from resgrid.artifacts.run_record import RunRecord, StageRecord, record_path
 from resgrid.cells import Cell
 from resgrid.hardware import describe_hardware
-from resgrid.sources.manifest import raw_hashes, read_manifest
+from resgrid.sources.manifest import CODE_ROOT, Manifest, raw_hashes
 from resgrid.tracking import Run
 from resgrid.tracking.lineage import current_commit, host_name, versions
 
@@ -19,16 +19,16 @@ class StageClock:
     """One execution of a pipeline stage, which begins now: its wall-clock time and its code.
 
     Args:
-        manifest: the stage's manifest, such as `sources/train/resnet56-A.json`.
+        manifest: the stage's manifest.
+        root: the root of the tree that contains the code.
 
     Raises:
         OSError: a file of the manifest can't be read.
-        ValueError: the manifest is missing or damaged.
     """
 
-    def __init__(self, manifest: Path | None = None) -> None:
+    def __init__(self, manifest: Manifest, root: Path = CODE_ROOT) -> None:
         self._started, self._clock = datetime.now(UTC), time.monotonic()
-        self._code = raw_hashes(Path(), read_manifest(manifest)["files"]) if manifest else {}
+        self._code = raw_hashes(root, manifest["files"])
 
     def record(
         self,

@@ -17,7 +17,7 @@ from resgrid.config.machine import MachineConfig
 from resgrid.config.train import TrainParams
 from resgrid.data.reading.images import Loader
 from resgrid.models import count_parameters
-from resgrid.sources.manifest import read_manifest
+from resgrid.sources.manifest import Manifest
 from resgrid.tracking.records import StageClock
 from resgrid.training.accumulator import Score
 from resgrid.training.build import Training, build_training
@@ -28,21 +28,21 @@ from resgrid.training.progress import observe_training
 from resgrid.training.resume import Checkpoints, SaveForResuming, TerminationRequested
 
 
-def train_cell(cell: Cell, config: TrainParams, machine: MachineConfig, manifest: Path) -> None:
+def train_cell(cell: Cell, config: TrainParams, machine: MachineConfig, manifest: Manifest) -> None:
     """Train a cell and write its weights, curve, gradients and metrics; resume if a usable checkpoint exists.
 
     The process exits with status 143 if SIGTERM ended the training, after its checkpoint is written.
 
     Args:
-        manifest: the manifest of the cell's network, such as `sources/train/resnet56-A.json`.
+        manifest: what `sources/train/<network>.json` says of the code and packages, checked.
 
     Raises:
         ValueError: the configuration does not fit this machine or the data, or the prepared data are missing.
         OSError: an output can't be written.
     """
-    clock = StageClock()
+    clock = StageClock(manifest)
     card = DatasetCard.read(PreparedPaths().card)
-    fingerprint = cell_fingerprint(cell, config, card, read_manifest(manifest))
+    fingerprint = cell_fingerprint(cell, config, card, manifest)
     process = prepare_process(config.train, cell.seed)
     training = build_training(cell, config, card, process, machine.workers)
     checkpoints = Checkpoints.of(cell, fingerprint, process.conditions())
