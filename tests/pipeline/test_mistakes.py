@@ -54,6 +54,15 @@ def test_a_cell_that_is_not_trained(prepared_repository: Repository) -> None:
     assert "error: runs/plain8-0/metrics.json: is missing; run `dvc repro`" in message
 
 
+def test_code_that_changed_since_its_manifest_was_written(repository: Repository) -> None:
+    with (repository.root / "src/resgrid/models/blocks.py").open("a", encoding="utf-8") as file:
+        file.write("UNUSED = 1\n")
+    message = answer(repository, *TRAIN.split())
+    expected = "sources/train/plain8.json: src/resgrid/models/blocks.py: the file has changed; run `dvc repro"
+    assert expected in message.replace("\n", " ")
+    assert not (repository.root / "runs").exists()
+
+
 def test_an_unknown_preset(prepared_repository: Repository) -> None:
     message = answer(prepared_repository, "python", "-m", "resgrid", "preset", "cifar")
     allowed = sorted(path.stem for path in (prepared_repository.root / "presets").glob("*.yaml"))
