@@ -122,7 +122,7 @@ def test_the_place_can_be_named_and_a_lost_one_is_explained(folder: Path, monkey
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("train/cat/deep/1.jpg", "is not in the layout"), ("train/cat/notes.txt", "is not an image")],
+    [("train/cat/deep", "is not a regular file"), ("train/cat/notes.txt", "is not an image")],
 )
 def test_files_that_are_no_images_are_named(folder: Path, name: str, message: str) -> None:
     put(folder, {name: b"x"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import stat
@@ -14,12 +15,13 @@ from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Self, cast
 
-from resgrid.data.fetching.content import describe_text, head_of
+from resgrid.data.fetching.content import describe_text, head_of, quoted
 
 _MEMBER_LIMIT = 1 << 28  # bytes of one file in an archive; CIFAR-100's training file has 155 million
 _HEADER_LIMIT = 1 << 16  # bytes of a tar's extended header, which holds a name and numbers
 _UNPACKED_LIMIT = 1 << 30  # bytes that any archive may unpack to
 _UNPACKED_RATIO = 100  # beyond that, how many times its own size: image files hardly shrink in an archive
+_CHUNK = 1 << 20
 _EXTENDED_HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -70,15 +72,16 @@ def members(path: Path, location: str | Path = "") -> Iterator[Member]:
             unpacked += member.size
             if member.size > _MEMBER_LIMIT or unpacked > limit:
                 raise ArchiveError(
-                    f"{location}: {member.name!r}: unpacks to {unpacked:,} bytes so far, more than is allowed; "
+                    f"{location}: {quoted(member.name)}: unpacks to {unpacked:,} bytes so far, more than is allowed; "
                     "repack the archive without this file"
                 )
             is_folder = member.name.endswith("/")
-            yield member._replace(name="/".join(PurePosixPath(member.name).parts) + "/" * is_folder)
+            name = "/".join(PurePosixPath(member.name).parts)
+            yield member._replace(name=f"{name}/" if is_folder and name else name)
     except ArchiveError:
         raise
     except Exception as error:  # a damaged archive can raise anything
-        if isinstance(error, OSError) and error.errno is not None:
+        if _is_of_the_disk(error):
             raise
         what = describe_text(head_of(path)) or f"truncated or damaged ({error or type(error).__name__})"
         raise ArchiveError(f"{location}: is {what}; replace it with an intact archive") from error
@@ -96,23 +99,28 @@ def read_members(path: Path, wanted: Callable[[str], bool], location: str | Path
             yield member.name, _read(location or path, member)
 
 
+def _is_of_the_disk(error: Exception) -> bool:
+    # Decompressors raise OSError without a number, and damaged offsets lead to an invalid seek.
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+
+
 def _read(location: str | Path, member: Member) -> bytes:
     try:
         return member.read()
     except Exception as error:  # a damaged archive can raise anything
-        if isinstance(error, OSError) and error.errno is not None:
+        if _is_of_the_disk(error):
             raise
         raise ArchiveError(
-            f"{location}: {member.name!r}: is truncated or damaged ({error or type(error).__name__}); "
+            f"{location}: {quoted(member.name)}: is truncated or damaged ({error or type(error).__name__}); "
             "replace it with an intact archive"
         ) from error
 
 
 def _refuse_unsafe(location: str | Path, name: str) -> None:
     if ".." in PurePosixPath(name).parts or name.startswith("/"):
-        raise ArchiveError(f"{location}: {name!r}: leads out of the archive; repack it with relative names")
+        raise ArchiveError(f"{location}: {quoted(name)}: leads out of the archive; repack it with relative names")
     if "\\" in name:
-        raise ArchiveError(f"{location}: {name!r}: contains a backslash; rename the file")
+        raise ArchiveError(f"{location}: {quoted(name)}: contains a backslash; rename the file")
 
 
 class _StrictTarInfo(tarfile.TarInfo):
@@ -162,25 +170,26 @@ def _decompressed(path: Path) -> BinaryIO:
 
 
 def _tar_members(path: Path, location: str | Path, limit: int) -> Iterator[Member]:
-    with (
-        _decompressed(path) as stream,
-        tarfile.open(
-            fileobj=cast("BinaryIO", _Bounded(stream, limit)), mode="r:", tarinfo=_StrictTarInfo, encoding="utf-8"
-        ) as archive,
-    ):
-        while (info := archive.next()) is not None:
-            if not (info.isreg() or info.isdir()) or info.issparse():
-                raise ArchiveError(f"{location}: {info.name!r}: is a link, device or sparse file; repack without it")
-            content = archive.extractfile(info)
-            yield Member(info.name, info.size, content.read) if content else Member(info.name + "/", 0, bytes)
-            archive.members = []  # pyright: ignore[reportAttributeAccessIssue] (it would grow with every entry)
+    with _decompressed(path) as stream:
+        bounded = cast("BinaryIO", _Bounded(stream, limit))
+        with tarfile.open(fileobj=bounded, mode="r:", tarinfo=_StrictTarInfo, encoding="utf-8") as archive:
+            while (info := archive.next()) is not None:
+                if not (info.isreg() or info.isdir()) or info.issparse():
+                    raise ArchiveError(
+                        f"{location}: {quoted(info.name)}: is a link, device or sparse file; repack without it"
+                    )
+                content = archive.extractfile(info)
+                yield Member(info.name, info.size, content.read) if content else Member(info.name + "/", 0, bytes)
+                archive.members = []  # pyright: ignore[reportAttributeAccessIssue] (it would grow with every entry)
+        while bounded.read(_CHUNK):
+            pass  # the checksum of the compressed data is at their end
 
 
 def _zip_members(path: Path, location: str | Path) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if stat.S_ISLNK(info.external_attr >> 16):
-                raise ArchiveError(f"{location}: {info.filename!r}: is a link; repack without it")
+                raise ArchiveError(f"{location}: {quoted(info.filename)}: is a link; repack without it")
             yield Member(_zip_name(info), info.file_size, partial(archive.read, info))
 
 

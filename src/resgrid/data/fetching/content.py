@@ -14,12 +14,18 @@ from resgrid.datasets import RawFile
 from resgrid.terminal import console
 
 _CHUNK = 1 << 20
+_SHOWN = 200  # letters of a name in a message
 _GZIP_MAGIC = b"\x1f\x8b"
 _DECOMPRESSED_LIMIT = 1 << 30  # bytes; the largest idx file has 47 million
 
 
 class SourceError(ValueError):
     """A location doesn't give the right file; the message names the file, the location and what to do."""
+
+
+def quoted(name: str) -> str:
+    """Return a name in quotes, shortened for messages."""
+    return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
 
 
 def head_of(path: Path) -> bytes:

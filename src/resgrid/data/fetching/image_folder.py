@@ -8,7 +8,7 @@ from pathlib import Path
 from resgrid.artifacts.data_card import SPLITS
 from resgrid.data.fetching.layout import is_in_a_split, refuse_files
 
-_DEPTH = 3  # of `<split>/<class>/<image>`; deeper folders are not entered, so that links make no cycles
+_DEPTH = 2  # of `<split>/<class>/`; deeper folders are not entered, so that links make no cycles
 
 
 def image_names(folder: Path, follow_links: bool) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from resgrid.artifacts.data_card import SPLITS
+from resgrid.data.fetching.content import quoted
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm")
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"}  # besides names that begin with a dot
@@ -117,7 +118,7 @@ def refuse_files(source: Path | str, problems: dict[str, str]) -> None:
 
 def listed(problems: dict[str, str]) -> str:
     """Format the first problems, one a line, and the number of the others."""
-    lines = [f"  {name!r}: {problem}" for name, problem in list(problems.items())[:_LISTED_AT_MOST]]
+    lines = [f"  {quoted(name)}: {problem}" for name, problem in list(problems.items())[:_LISTED_AT_MOST]]
     more = [f"  and {len(problems) - _LISTED_AT_MOST} more"] if len(problems) > _LISTED_AT_MOST else []
     return "\n".join([*lines, *more])
 
@@ -132,7 +133,7 @@ def _problem(name: str) -> str | None:
     if any(len(part.encode()) > _NAME_LIMIT for part in location):
         return f"is a name of more than {_NAME_LIMIT} bytes"
     is_folder = name.endswith("/")
-    if not is_folder and len(location) != 3:
+    if len(location) > 3 or (len(location) < 3 and not is_folder):
         return f"is not in the layout; {_LAYOUT}"
     is_image = PurePosixPath(name).suffix.lower() in _SUFFIXES
     return None if is_folder or is_image else f"is not an image; use {', '.join(_SUFFIXES)}"
