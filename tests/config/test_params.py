@@ -1,6 +1,9 @@
 """params.yaml: what is read, and how mistakes are answered."""
 
+import copy
+import random
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +288,93 @@ def test_a_mistake_in_an_ensemble_is_named(values: dict[str, Any], ensembles: li
     values["report"]["ensembles"] = ensembles
     (found,) = problems(values)
     assert found.startswith(line)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["http://me:secret@host/x.zip", "https://secret@host/x.zip", "https://host/x.zip?X-Amz-Signature=secret"],
+)
+def test_credentials_in_the_source_are_refused_and_not_shown(values: dict[str, Any], source: str) -> None:
+    values["data"]["source"] = source
+    (line,) = problems(values)
+    assert line.startswith("data.source: 'http")
+    assert "set the environment variable RESGRID_DATA_SOURCE to the whole URL or use ~/.netrc" in line
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize(("section", "name"), [("grid", "seed"), ("split", "seed"), ("search", "seed")])
+def test_a_seed_beyond_numpy_s_is_named(values: dict[str, Any], section: str, name: str) -> None:
+    values[section][name] = [2**32] if section == "grid" else 2**32
+    (line,) = problems(values)
+    place = "grid.seed[0]" if section == "grid" else f"{section}.seed"
+    assert line == f"{place}: 4294967296: should be less than or equal to 4294967295"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("label: café\n".encode("cp1252"), r"is not UTF-8 \(.* at byte 10\); save it as UTF-8"),
+        ("a: 1\n".encode("utf-16"), "is not UTF-8 .*; save it as UTF-8"),
+        (b"a: " + b"[" * 3000 + b"]" * 3000, "is nested too deeply"),
+        (b"a: &a [*a]", "is nested too deeply|expand to more than 100,000 values"),
+        (
+            b"a0: &a0 [1]\n"
+            + b"".join(b"a%d: &a%d [%s]\n" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 12)),
+            "aliases expand to more than 100,000 values",
+        ),
+        (b"a: 2026-13-45\n", "month must be in|is not valid YAML"),
+        (b"a: 1\na: 2\n", "is not valid YAML"),
+        (b"a: \x00", "is not valid YAML"),
+        (b"? [1, 2]\n: 3\n", "unknown section|is not valid YAML"),
+    ],
+)
+def test_a_file_that_can_not_be_read_is_named_in_a_short_message(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=problem) as error:
+        load_params(EvaluateParams, path)
+    assert str(path) in str(error.value)
+    assert len(str(error.value)) < 2000
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + (ROOT / "params.yaml").read_bytes())
+    assert load_config(path).preset == "digits"
+
+
+def test_a_long_value_is_shortened(values: dict[str, Any]) -> None:
+    values["optimizer"]["lr"] = "x" * 10_000
+    (line,) = problems(values)
+    assert len(line) < 300
+
+
+def test_random_values_are_accepted_or_named(values: dict[str, Any]) -> None:
+    odd = [
+        None,
+        True,
+        -1,
+        0,
+        2**70,
+        1e308,
+        float("nan"),
+        "",
+        "x",
+        "\x1b[31m",
+        "\ud800",
+        [],
+        [[]],
+        {},
+        {"a": 1},
+        [None],
+        0.5,
+    ]
+    places = [(section, name) for section, part in values.items() if isinstance(part, dict) for name in part]
+    for seed in range(400):
+        generator = random.Random(seed)
+        changed = copy.deepcopy(values)
+        for _ in range(generator.randint(1, 3)):
+            section, name = generator.choice(places)
+            changed[section][name] = generator.choice(odd)
+        with suppress(ConfigError):
+            check_params(changed, Path("params.yaml"))

@@ -27,8 +27,11 @@ class Mirror:
 
     Attributes:
         files: what it serves, by name.
-        faults: what goes wrong with the next requests, one each: `500`, `drop` (the connection, halfway), or nothing.
+        faults: what goes wrong with the next requests, one each: `500`, `drop` (the connection, halfway), `short` (a
+            part of the range, and nothing said), `416`, `wrong` (another range), or nothing.
         ranges: whether it knows `Range`.
+        grows: bytes more that each answer without a range sends before the connection drops; 0 for whole answers.
+        has_length: whether it announces the length of a file.
         headers: sent along with every file.
         asked: path and `Range` of each request so far.
     """
@@ -37,6 +40,8 @@ class Mirror:
     files: dict[str, bytes] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     ranges: bool = True
+    grows: int = 0
+    has_length: bool = True
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
@@ -51,12 +56,18 @@ def _handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
                 self.send_error(500)
             elif content is None:
                 self.send_error(404)
+            elif fault == "416":
+                self.send_response(416)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
             else:
                 start = int(re.sub(r"\D", "", self.headers["Range"] or "0")) if mirror.ranges else 0
-                self._send(content, start, drop=fault == "drop")
+                self._send(content, max(0, start - 10) if fault == "wrong" else start, fault)
 
-        def _send(self, content: bytes, start: int, drop: bool) -> None:
+        def _send(self, content: bytes, start: int, fault: str) -> None:
             body = content[start:]
+            if fault == "short" and start:
+                body = body[: len(body) // 2]
             if start and not body:
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(content)}")
@@ -67,9 +78,12 @@ def _handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
                 self.send_response(200)
             for name, value in mirror.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
+            if mirror.has_length:
+                self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if drop else body)
+            if mirror.grows:
+                body = body[: mirror.grows * len(mirror.asked)]
+            self.wfile.write(body[: len(body) // 2] if fault == "drop" else body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Nothing: the output of a test is the test's."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from resgrid.config.reading import Section
+from resgrid.config.reading import Section, Seed
 from resgrid.credentials import has_credentials, without_credentials
 from resgrid.datasets import DATASETS, IMAGEFOLDER
 
@@ -98,7 +98,7 @@ class SplitConfig(Section):
 
     val: Annotated[int, Field(ge=1)]
     test: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 class DownloadParams(Section):

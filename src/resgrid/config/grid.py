@@ -7,12 +7,10 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from resgrid.cells import Cell, grid
-from resgrid.config.reading import Section
+from resgrid.config.reading import Section, Seed
 from resgrid.names import parse_network
 
 NetworkName = str
-SEED_LIMIT = 2**32 - 1  # the largest seed of numpy and scikit-learn
-Seed = Annotated[int, Field(ge=0, le=SEED_LIMIT)]
 
 
 class GridConfig(Section):

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from resgrid.config.grid import NetworkName, Seed
-from resgrid.config.reading import Section
+from resgrid.config.grid import NetworkName
+from resgrid.config.reading import Section, Seed
 from resgrid.names import parse_network
 
 

@@ -111,3 +111,74 @@ def test_a_declared_encoding_is_not_undone(mirror: Mirror) -> None:
     mirror.files = {"file.bin": gzip.compress(CONTENT)}
     mirror.headers = {"Content-Encoding": "gzip"}
     assert gzip.decompress(received(mirror)) == CONTENT
+
+
+@pytest.mark.parametrize("fault", ["416", "wrong", "short"])
+def test_a_server_that_answers_a_range_wrongly_costs_no_byte(mirror: Mirror, fault: str) -> None:
+    mirror.faults = ["drop", fault]
+    assert received(mirror) == CONTENT
+
+
+def test_an_answer_that_is_shorter_than_asked_is_continued_where_it_ended(mirror: Mirror) -> None:
+    mirror.faults = ["drop", "short"]
+    assert received(mirror) == CONTENT
+    assert [span for _, span in mirror.asked] == [None, "bytes=1500000-", "bytes=2250000-"]
+
+
+def test_a_server_that_never_continues_is_given_up_and_the_part_is_kept(mirror: Mirror) -> None:
+    mirror.faults = ["drop", *["416"] * 9]
+    with pytest.raises(SourceError, match=r"doesn't continue the partial file \(5 attempts\)"):
+        received(mirror)
+    assert parts()[0].read_bytes() == CONTENT[:1_500_000]
+
+
+def test_a_server_that_sends_a_little_more_each_time_is_given_up(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resgrid.data.fetching.download._ATTEMPTS_IN_ALL", 12)
+    mirror.ranges, mirror.grows = False, 100
+    with pytest.raises(SourceError, match=r"\(12 attempts\); retry later: the partial file is kept"):
+        received(mirror)
+    assert parts()[0].read_bytes() == CONTENT[:1200]
+    mirror.grows = 0
+    assert received(mirror) == CONTENT
+
+
+def test_a_file_that_changes_between_two_attempts_is_not_mixed(mirror: Mirror) -> None:
+    mirror.faults = ["drop", *["500"] * 9]
+    with pytest.raises(SourceError):
+        received(mirror)
+    mirror.faults, mirror.ranges = [], False
+    mirror.files = {"file.bin": CONTENT[::-1]}
+    assert received(mirror) == CONTENT[::-1]
+
+
+@pytest.mark.parametrize(
+    ("has_length", "message"), [(True, "has 3,000,000 bytes, but"), (False, "sends more than the")]
+)
+def test_more_than_the_limit_is_refused(mirror: Mirror, has_length: bool, message: str) -> None:
+    mirror.has_length = has_length
+    with (
+        pytest.raises(SourceError, match=f"file.bin: {message} .*1,000,000"),
+        downloaded(f"{mirror.address}/file.bin", 1_000_000),
+    ):
+        pass
+
+
+SEEDS = 40
+
+
+def test_a_server_with_random_faults_gives_the_file_or_one_sentence(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror.files = {"file.bin": CONTENT[:5000]}
+    for seed in range(SEEDS):
+        generator = random.Random(seed)
+        mirror.faults = generator.choices(["", "500", "drop", "short", "416", "wrong"], k=generator.randint(0, 30))
+        mirror.ranges = generator.random() < 0.8
+        before = len(mirror.asked)
+        try:
+            assert received(mirror) == CONTENT[:5000]
+        except SourceError as error:
+            assert "can't be downloaded" in str(error)  # noqa: PT017 (either is right)
+        assert len(mirror.asked) - before <= 100

@@ -222,6 +222,44 @@ def test_a_checksum_for_an_unknown_file_is_an_error() -> None:
         fetch(DataConfig(name="cifar10", sha256=given))
 
 
+@pytest.mark.parametrize("style", ["dots", "capitals", "published"])
+def test_files_under_the_names_that_unpackers_give_them_are_found(style: str) -> None:
+    sample = mnist_sample()
+    rename = {"dots": lambda name: name.replace("-idx", ".idx"), "capitals": str.upper, "published": str}[style]
+    folder = put(Path("mirror"), {rename(name): content for name, content in unpacked(sample).items()})
+    fetch(sample.config(folder))
+    assert contents(RAW) == unpacked(sample)
+
+
+def test_an_unpacked_archive_gets_a_sentence() -> None:
+    put(Path("mirror/cifar-10-batches-py"), {"data_batch_1": b""})
+    for source in ("mirror", "mirror/cifar-10-batches-py"):
+        with pytest.raises(
+            SourceError, match=r"contains no file cifar-10-python.tar.gz; add it \(an archive as it was published"
+        ):
+            fetch(DataConfig(name="cifar10", source=source))
+
+
+def test_credentials_come_from_the_environment_and_are_shown_nowhere(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = tar(image_files())
+    mirror.files = {"mine.tar.gz?sig=abc&v=1": content}
+    mirror.faults = ["500"]
+    monkeypatch.setenv("RESGRID_DATA_SOURCE", f"{mirror.address}/mine.tar.gz?sig=abc&v=1".replace("//", "//me:secret@"))
+    config = DataConfig(name="imagefolder", source=f"{mirror.address}/mine.tar.gz", sha256={})
+    with pytest.raises(ValueError, match="has no checksum") as error:
+        fetch(config)
+    known = config.model_copy(update={"sha256": {"mine.tar.gz": sha256(content)}})
+    fetch(known)
+    assert contents(RAW) == {"images.tar.gz": content}
+    said = capsys.readouterr().err + str(error.value)
+    assert "retrying" in said
+    for secret in ("secret", "abc"):
+        assert secret not in said
+        assert not any(secret in path.name for path in Path("state").rglob("*"))
+
+
 # Image folders
 
 

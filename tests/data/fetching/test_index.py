@@ -122,11 +122,11 @@ def test_the_place_can_be_named_and_a_lost_one_is_explained(folder: Path, monkey
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("train/cat/deep", "is not a regular file"), ("train/cat/notes.txt", "is not an image")],
+    [("train/cat/deep/1.jpg", "train/cat/deep/': is not in"), ("train/cat/notes.txt", "notes.txt': is not an image")],
 )
 def test_files_that_are_no_images_are_named(folder: Path, name: str, message: str) -> None:
     put(folder, {name: b"x"})
-    with pytest.raises(ValueError, match=f"{name}': {message}"):
+    with pytest.raises(ValueError, match=message):
         fetch(config(folder))
     assert not INDEX.exists()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +25,7 @@ from resgrid.data.preparing.decode import decode
 from resgrid.data.preparing.decoded import Decoded
 from resgrid.data.preparing.formats.cifar import load_pickle
 from resgrid.data.reading import pixels as pixels_module
+from resgrid.data.reading.pixels import read_image
 from support.data_formats import (
     Sample,
     cifar10_sample,
@@ -40,6 +43,7 @@ from support.data_formats import (
 )
 
 RAW = Path("raw")
+PIXEL = image_files()["train/cat/0.png"]
 
 
 def fetched(sample: Sample) -> DataConfig:
@@ -162,8 +166,12 @@ def test_no_pickle_is_opened_before_its_checksum_holds() -> None:
     assert not Path("attacked").exists()
 
 
+def batch(images: int, labels: list[int]) -> bytes:
+    return python2_pickle({b"data": np.zeros((images, 3072), np.uint8), b"fine_labels": labels})
+
+
 META = python2_pickle({b"fine_label_names": [b"a", b"b"]})
-GOOD = python2_pickle({b"data": np.zeros((2, 3072), np.uint8), b"fine_labels": [0, 1]})
+GOOD = batch(2, [0, 1])
 
 
 @pytest.mark.parametrize(
@@ -186,6 +194,19 @@ def test_a_wrong_cifar_archive_is_named(files: dict[str, bytes], message: str) -
     archive = "cifar-100-python.tar.gz"
     with pytest.raises(ValueError, match=message):
         decode(fetched(Sample("cifar100", {archive: content}, {archive: sha256(content)}, {}, {})), RAW)
+
+
+def test_batches_whose_errors_cancel_are_refused() -> None:
+    sample = cifar10_sample()
+    with tarfile.open(fileobj=BytesIO(sample.files["cifar-10-python.tar.gz"])) as archive:
+        files = {name: archive.extractfile(name).read() for name in archive.getnames()}  # pyright: ignore[reportOptionalMemberAccess]
+    for number, labels in ((1, [*range(10), 0]), (2, [*range(9)])):
+        data = {b"data": np.zeros((10, 3072), np.uint8), b"labels": labels}
+        files[f"cifar-10-batches-py/data_batch_{number}"] = python2_pickle(data)
+    content = tar(files)
+    wrong = Sample("cifar10", {"cifar-10-python.tar.gz": content}, {"cifar-10-python.tar.gz": sha256(content)}, {}, {})
+    with pytest.raises(ValueError, match=r"data_batch_1: contains 10 images, but 11 labels"):
+        decode(fetched(wrong), RAW)
 
 
 # Archives of images
@@ -255,6 +276,109 @@ def test_grey_and_other_modes_become_rgb(mode: str) -> None:
     assert (pixels(decoded)["train"][0] == 255).all()
 
 
+def png(image: np.ndarray, depth: int, kind: int) -> bytes:
+    """A PNG of any bit depth and color type, (H, W, channels), which Pillow can't write."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = image.astype(">u2" if depth == 16 else "u1")
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", image.shape[1], image.shape[0], depth, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "pixel", "conversions"),
+    [
+        (png(np.full((8, 8, 1), 0xAB12), 16, 0), (0xAB, 0xAB, 0xAB), {"reduced from 16 to 8 bits": 1}),
+        (png(np.full((8, 8, 3), 0xAB12), 16, 2), (0xAB, 0xAB, 0xAB), {"reduced from 16 to 8 bits": 1}),
+        (
+            png(np.tile([0xAB12, 0xFFFF], (8, 8, 1)), 16, 4),
+            (0xAB, 0xAB, 0xAB),
+            {"reduced from 16 to 8 bits": 1},
+        ),
+        (
+            png(np.tile([0xAB12, 0, 0, 0], (8, 8, 1)), 16, 6),
+            (255, 255, 255),
+            {"reduced from 16 to 8 bits": 1, "with transparency, drawn on white": 1},
+        ),
+        (png(np.tile([255, 0, 0, 0], (8, 8, 1)), 8, 6), (255, 255, 255), {"with transparency, drawn on white": 1}),
+        (png(np.tile([255, 0, 0, 51], (8, 8, 1)), 8, 6), (255, 204, 204), {"with transparency, drawn on white": 1}),
+        (png(np.tile([255, 0, 0, 255], (8, 8, 1)), 8, 6), (255, 0, 0), {}),
+        (png(np.tile([9, 128], (8, 8, 1)), 8, 4), (132, 132, 132), {"with transparency, drawn on white": 1}),
+        (b"P6 8 8 65535\n" + b"\xab\x12" * 192, (0xAA, 0xAA, 0xAA), {"reduced from 16 to 8 bits": 1}),
+        (b"P5 8 8 65535\n" + b"\xab\x12" * 64, (0xAB, 0xAB, 0xAB), {"reduced from 16 to 8 bits": 1}),
+        (b"P6 8 8 255\n" + b"\xab" * 192, (0xAB, 0xAB, 0xAB), {}),
+    ],
+)
+def test_depth_and_transparency_follow_one_rule_and_are_counted(
+    content: bytes, pixel: tuple[int, int, int], conversions: dict[str, int]
+) -> None:
+    decoded = images(tar(image_files() | {"train/cat/0.png": content}))
+    found = pixels(decoded)["train"][0]
+    np.testing.assert_array_equal(found, np.broadcast_to(np.reshape(pixel, (3, 1, 1)), (3, 8, 8)))
+    assert decoded.conversions == conversions
+
+
+def test_a_palette_with_a_transparent_color_is_drawn_on_white() -> None:
+    palette = Image.fromarray(np.zeros((8, 8), np.uint8), "L").convert("P")
+    content = BytesIO()
+    palette.save(content, "PNG", transparency=0)
+    decoded = images(tar(image_files() | {"train/cat/0.png": content.getvalue()}))
+    assert (pixels(decoded)["train"][0] == 255).all()
+    assert decoded.conversions == {"with transparency, drawn on white": 1}
+
+
+@pytest.mark.parametrize(("width", "height"), [(60_000, 1), (1, 60_000), (20_000, 1), (60_000_000, 1), (801, 8)])
+def test_a_very_narrow_image_is_refused_before_it_is_scaled(width: int, height: int) -> None:
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header
+    content = start + struct.pack(">I", zlib.crc32(b"IHDR" + header)) + struct.pack(">I", 0) + b"IEND\xaeB\x60\x82"
+    decoded = images(tar(image_files() | {"train/cat/1.png": content}), size=224)
+    with pytest.raises(
+        ValueError, match=r"'train/cat/1.png': can't be read as an image: \d+×\d+ pixels: a side is over"
+    ):
+        list(decoded.blocks())
+
+
+def test_all_unreadable_images_are_listed() -> None:
+    webp = BytesIO()
+    Image.new("RGB", (8, 8)).save(webp, "WEBP")
+    bad = {"train/cat/0.png": webp.getvalue(), "train/dog/5.png": b"", "test/dog/1.png": PIXEL[:60]}
+    with pytest.raises(ValueError, match=r"images.tar.gz: 3 files can't be used") as error:
+        list(images(tar(image_files() | bad)).blocks())
+    assert all(name in str(error.value) for name in bad)
+
+
+def test_random_image_files_are_read_or_refused() -> None:
+    for seed in range(300):
+        generator = np.random.default_rng(seed)
+        kind, (channels, depths) = list({0: (1, (8, 16)), 2: (3, (8, 16)), 4: (2, (8, 16)), 6: (4, (8, 16))}.items())[
+            generator.integers(4)
+        ]
+        depth = int(generator.choice(depths))
+        image = generator.integers(0, 1 << depth, (*generator.integers(1, 9, 2), channels))
+        content = bytearray(png(image, depth, kind))
+        damage = generator.integers(0, 3)
+        for at in generator.integers(8, len(content), damage):
+            content[at] ^= 1 << int(generator.integers(8))
+        try:
+            read, conversions = read_image(bytes(content))
+        except ValueError:
+            assert damage
+            continue
+        assert read.mode == "RGB"
+        if not damage:
+            assert ("reduced from 16 to 8 bits" in conversions) == (depth == 16)
+            upper = image >> (depth - 8)
+            alpha = upper[..., -1] if channels in (2, 4) else np.full(image.shape[:2], 255)
+            assert ("with transparency, drawn on white" in conversions) == bool((alpha < 255).any())
+            opaque = np.asarray(read)[alpha == 255]
+            colors = upper[..., :3] if channels > 2 else upper[..., :1].repeat(3, -1)
+            np.testing.assert_array_equal(opaque, colors[alpha == 255])
+
+
 def test_exif_is_ignored() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: to be turned by a quarter
@@ -285,9 +409,6 @@ def test_images_of_different_size_are_an_error_that_says_how_to_mend_it() -> Non
     decoded = images(tar(files))
     with pytest.raises(ValueError, match=r"test/dog/1.png': has 10×9 pixels, but others have 8×8; set data.image_size"):
         list(decoded.blocks())
-
-
-PIXEL = image_files()["train/cat/0.png"]
 
 
 @pytest.mark.parametrize(

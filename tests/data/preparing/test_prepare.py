@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,11 @@ from resgrid.artifacts.files import sha256_of_file
 from resgrid.config.data import DataConfig, SplitConfig
 from resgrid.data.fetching.fetch import fetch
 from resgrid.data.preparing.division import divide
+from resgrid.data.preparing.duplicates import count_duplicates, pixel_digest
 from resgrid.data.preparing.prepare import prepare
 from resgrid.data.preparing.samples import draw_samples
 from resgrid.data.preparing.statistics import Statistics
+from resgrid.data.reading.normalization import read_normalization
 from resgrid.data.reading.store import Split, open_split, read_mean_image
 from support.data_formats import (
     Sample,
@@ -189,7 +193,82 @@ def test_another_seed_gives_other_data() -> None:
     assert first.data_hash != second.data_hash
 
 
+def test_a_card_without_the_newer_fields_can_be_read() -> None:
+    prepared(DIGITS, SplitConfig(val=240, test=360))
+    content = json.loads(PATHS.card.read_text())
+    for field in ("conversions", "duplicates"):
+        del content[field]
+    PATHS.card.write_text(json.dumps(content))
+    card = DatasetCard.read(PATHS.card)
+    assert (card.conversions, card.duplicates) == ({}, {})
+
+
+# Duplicates and constant channels
+
+
+def folder_of(files: dict[str, bytes], storage: str) -> DataConfig:
+    sizes = {"image_size": 8, "shorter_side": 8} if storage == "files" else {}
+    source = str(put(Path("folder"), files))
+    return DataConfig.model_validate({"name": "imagefolder", "source": source, "storage": storage} | sizes)
+
+
+@pytest.mark.parametrize("storage", ["arrays", "files"])
+def test_duplicates_are_counted_by_their_pixels(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    files = image_files()
+    with Image.open(BytesIO(files["train/cat/0.png"])) as image:
+        other_bytes = encoded(np.asarray(image), "BMP")
+    files |= {"test/cat/0.png": files["train/cat/0.png"], "test/dog/0.png": other_bytes}
+    card = prepared(folder_of(files, storage), SplitConfig(val=2))
+    in_val = card.duplicates["test in val"]  # the division decides where train/cat/0.png goes
+    assert card.duplicates == {
+        "val in train": 0,
+        "test in train": 2 - in_val,
+        "test in val": in_val,
+        "two labels": 3,
+    }
+    split = "val" if in_val else "train"
+    notes = f"2 test images are in {split} as well; 3 images have the pixels of an image with another label"
+    assert card.note == notes
+    assert notes in capsys.readouterr().err
+
+
+def test_images_of_other_shapes_are_no_duplicates() -> None:
+    assert pixel_digest(np.zeros((3, 2, 8), np.uint8)) != pixel_digest(np.zeros((3, 4, 4), np.uint8))
+    assert pixel_digest(np.zeros((3, 4, 4), np.uint8)[:, ::2]) == pixel_digest(np.zeros((3, 2, 4), np.uint8))
+
+
+def test_duplicates_by_hand() -> None:
+    digests = {"train": [1, 2, 2, 3], "val": [3, 4], "test": [4, 4, 5]}
+    labels = {"train": [0, 1, 0, 0], "val": [0, 0], "test": [0, 0, 1]}
+    found = count_duplicates(
+        {name: np.array(values, np.uint64) for name, values in digests.items()},
+        {name: np.array(values) for name, values in labels.items()},
+    )
+    assert found == {"val in train": 1, "test in train": 0, "test in val": 2, "two labels": 2}
+
+
+@pytest.mark.parametrize("storage", ["arrays", "files"])
+def test_a_constant_channel_is_noted_and_normalized_to_zero(storage: str) -> None:
+    files = image_files()
+    for name, content in files.items():
+        with Image.open(BytesIO(content)) as image:
+            pixels = np.array(image)
+        pixels[..., 2] = 7
+        files[name] = encoded(pixels)
+    card = prepared(folder_of(files, storage), SplitConfig(val=2))
+    assert card.channel_std[2] == 0
+    assert card.note == "constant channels, not scaled by normalization: 2"
+    channel = read_normalization(PATHS, "channel", card)
+    assert channel.std is not None
+    assert channel.std.ravel().tolist() == [card.channel_std[0], card.channel_std[1], 1.0]
+
+
 # The sample sheet
+
+
+def test_long_class_names_are_shortened_on_the_sheet() -> None:
+    split = Split(np.zeros((2, 3, 8, 8), np.uint8), np.array([0, 1]))
+    assert draw_samples(split, ["a" * 60_000, "b"]).width < 1500
 
 
 def test_the_sheet_shows_ten_samples_of_each_class() -> None:
@@ -245,6 +324,7 @@ def test_a_full_disk_is_named_and_nothing_is_left(limit: int) -> None:
     program = f"""
 import resource
 from resgrid.config.data import DataConfig, SplitConfig
+from resgrid.data.preparing.duplicates import count_duplicates, pixel_digest
 from resgrid.data.preparing.prepare import prepare
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 try:
