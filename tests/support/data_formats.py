@@ -198,6 +198,9 @@ def cifar100_sample() -> Sample:
     return _cifar_sample("cifar100", "cifar-100-python.tar.gz", files, train, test)
 
 
+SAMPLES = (mnist_sample(), cifar10_sample(), cifar100_sample())  # of each published format
+
+
 def image_files(kind: str = "PNG") -> dict[str, bytes]:
     """An image folder by name: two classes, 6 training and 2 test images each, 8×8 in color."""
     rng = np.random.default_rng(0)

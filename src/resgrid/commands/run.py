@@ -11,6 +11,7 @@ from resgrid.commands.preset import PresetOption, use_preset
 from resgrid.terminal import console
 
 if TYPE_CHECKING:
+    from resgrid.config.data import DataConfig
     from resgrid.config.grid import GridConfig
 
 
@@ -24,11 +25,28 @@ def run(preset: PresetOption = None) -> None:
       resgrid run                         params.yaml as it is
       resgrid run --preset cifar10-jpeg   another experiment
     """
-    refresh_manifests(use_preset(preset).grid)
+    config = use_preset(preset)
+    refresh_manifests(config.grid)
+    refresh_images(config.data)
     status = subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode
     if status == 0:
         console.print("the report is reports/index.html; browse the runs with `make dashboard`")
     sys.exit(status)
+
+
+def refresh_images(data: DataConfig) -> None:
+    """Run the stage `download` again if images in a local folder or archive changed, which DVC doesn't watch.
+
+    Raises:
+        ValueError: the stage failed, after it printed the reason.
+    """
+    from resgrid.data.fetching.source_state import source_changed
+
+    if source_changed(data):
+        console.print(f"data.source: {data.source}: has changed since the last download")
+        command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "download"]
+        if subprocess.run(command, check=False).returncode:
+            raise ValueError(f"data.source: {data.source}: can't be used; fix it as the message above says")
 
 
 def refresh_manifests(grid: GridConfig) -> None:

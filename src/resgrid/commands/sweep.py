@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from resgrid.commands.preset import PresetOption, use_preset
-from resgrid.commands.run import refresh_manifests
+from resgrid.commands.run import refresh_images, refresh_manifests
 
 # Of `sweep` and `search`.
 AddressOption = Annotated[
@@ -37,7 +37,10 @@ def sweep(
       resgrid sweep --select 'resnet*-A' --seeds 0
       resgrid sweep --address auto                  on this machine's Ray cluster
     """
-    refresh_manifests(use_preset(preset).grid)
+    params = use_preset(preset)
+    refresh_manifests(params.grid)
+    if not dry_run:
+        refresh_images(params.data)
     from resgrid.config.whole import load_config
 
     config = load_config(changes={"sweep.address": address} if address else {})

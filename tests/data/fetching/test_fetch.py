@@ -19,6 +19,7 @@ from resgrid.data.fetching.fetch import fetch
 from resgrid.data.fetching.raw_files import raw_files
 from resgrid.datasets import DATASETS, Dataset
 from support.data_formats import (
+    SAMPLES,
     Sample,
     cifar10_sample,
     cifar100_sample,
@@ -46,7 +47,7 @@ def test_digits_come_with_scikit_learn_whatever_mirror_is_set(monkeypatch: pytes
     assert contents(RAW).keys() == {"digits.csv"}
 
 
-@pytest.mark.parametrize("sample", [mnist_sample(), cifar10_sample(), cifar100_sample()], ids=lambda s: s.name)
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.name)
 def test_published_formats_come_from_a_mirror(sample: Sample, mirror: Mirror) -> None:
     mirror.files = sample.files
     fetch(sample.config(mirror.address + "/"))

@@ -9,6 +9,7 @@ import pytest
 
 from resgrid.config.data import DataConfig, SplitConfig
 from resgrid.data.fetching.fetch import fetch
+from resgrid.data.fetching.source_state import source_changed
 from resgrid.data.preparing.prepare import prepare
 from support.data_formats import contents, image_files, put, tar, zipped
 
@@ -63,6 +64,34 @@ def test_a_damaged_archive_fails_in_the_download_and_a_good_one_follows() -> Non
     put(Path(), {"photos.tar.gz": whole})
     fetch(config(source="photos.tar.gz"))
     assert prepare(config(source="photos.tar.gz"), SplitConfig(val=2)).counts == {"train": 10, "val": 2, "test": 4}
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_change_of_the_folder_after_the_download_is_noticed(storage: str) -> None:
+    assert not source_changed(config(storage))  # nothing is known yet
+    raw(image_files(), storage)
+    assert not source_changed(config(storage))
+    put(Path("photos"), {"README.txt": b"", "train/cat/.DS_Store": b""})
+    assert not source_changed(config(storage))
+    added = put(Path("photos"), {"train/cat/9.png": image_files()["train/cat/0.png"]}) / "train/cat/9.png"
+    assert source_changed(config(storage))
+    raw({}, storage)
+    assert not source_changed(config(storage))
+    added.write_bytes(b"longer")
+    assert source_changed(config(storage))
+    added.unlink()
+    assert source_changed(config(storage))
+    put(Path("photos"), {"train/cat/notes.txt": b""})
+    assert source_changed(config(storage))  # and `download` names the file
+
+
+def test_a_change_of_an_archive_after_the_download_is_noticed() -> None:
+    archive = put(Path(), {"photos.tar.gz": tar(image_files())}) / "photos.tar.gz"
+    fetch(config(source="photos.tar.gz"))
+    assert not source_changed(config(source="photos.tar.gz"))
+    os.utime(archive, ns=(0, 0))
+    assert source_changed(config(source="photos.tar.gz"))
+    assert not source_changed(DataConfig(name="digits"))
 
 
 @pytest.mark.parametrize("storage", STORAGES)

@@ -27,6 +27,7 @@ from resgrid.data.preparing.formats.cifar import load_pickle
 from resgrid.data.reading import pixels as pixels_module
 from resgrid.data.reading.pixels import read_image
 from support.data_formats import (
+    SAMPLES,
     Sample,
     cifar10_sample,
     cifar100_sample,
@@ -64,7 +65,7 @@ def pixels(decoded: Decoded) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("block", [1024, 7])
-@pytest.mark.parametrize("sample", [mnist_sample(), cifar10_sample(), cifar100_sample()], ids=lambda s: s.name)
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.name)
 def test_published_formats(sample: Sample, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resgrid.data.preparing.decoded.BLOCK", block)
     decoded = decode(fetched(sample), RAW)

@@ -15,6 +15,7 @@ from resgrid.data.fetching.content import SourceError, write_content
 from resgrid.data.fetching.download import downloaded
 from resgrid.data.fetching.image_source import fetch_images
 from resgrid.data.fetching.raw_files import SOURCE_VARIABLE, is_url, raw_files, with_credentials
+from resgrid.data.fetching.source_state import keep_source_state
 from resgrid.datasets import DATASETS, IMAGEFOLDER, Dataset, RawFile
 from resgrid.terminal import console
 
@@ -46,6 +47,7 @@ def fetch(config: DataConfig, into: Path = RAW) -> None:
                 fetch_images(config, files, partial)
             else:
                 _fetch_published(config, files, partial)
+        keep_source_state(config)
 
 
 def _is_complete(files: tuple[RawFile, ...], into: Path) -> bool:
