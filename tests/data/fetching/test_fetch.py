@@ -22,7 +22,6 @@ from support.data_formats import (
     SAMPLES,
     Sample,
     cifar10_sample,
-    cifar100_sample,
     contents,
     image_files,
     mnist_sample,
