@@ -17,6 +17,7 @@ from resgrid.reporting.results import CellResult, NetworkResult, Results
 TEST_IMAGES, TRAIN_IMAGES = 2000, 9000
 STEPS = np.arange(100, 2001, 100)
 LAYERS = 19
+_MILESTONE = 1500
 _COLUMNS = pd.Index(CURVE_COLUMNS)
 
 
@@ -78,7 +79,7 @@ class Maker:
             ),
             test=TestMetrics.model_construct(test_error=test, selected_test_error=test, images=TEST_IMAGES),
             curve=self._curve(truth, relative[0]),
-            confusion=np.zeros((10, 10), dtype=np.int64),
+            confusion=np.diag(np.full(10, TEST_IMAGES // 10)),
             record=None,
             tables={
                 "responses": _responses(truth.response * relative[1]),
@@ -95,9 +96,11 @@ class Maker:
 
     def _curve(self, truth: Truth, relative: float) -> pd.DataFrame:
         fall = 80 * np.exp(-STEPS / (truth.speed * relative))
-        error = np.clip(truth.test + fall + self.random.normal(0, self.noise, len(STEPS)), 0, 100)
-        rate = np.where(STEPS <= 1500, 0.1, 0.01)
-        return pd.DataFrame(np.stack((STEPS, STEPS / 70, rate, error, error, error, error), axis=1), columns=_COLUMNS)
+        noise = self.random.normal(0, self.noise, len(STEPS))
+        rate = np.where(STEPS <= _MILESTONE, 0.1, 0.01)
+        excess = (fall + noise) * np.where(STEPS <= _MILESTONE, 1, 0.2)  # a drop of the learning rate calms both
+        train, val = (np.clip(final + excess, 0, 100) for final in (truth.train, truth.test))
+        return pd.DataFrame(np.stack((STEPS, STEPS / 70, rate, train, train, val, val), axis=1), columns=_COLUMNS)
 
     def ensemble(self, members: Sequence[float], error: float, name: str = "plain20") -> Ensemble:
         """Draw members and an ensemble with these error rates, in percent, independently by image."""

@@ -17,6 +17,7 @@ from resgrid.names import PlainOrResidual
 from resgrid.reporting import analysis_charts, charts
 from resgrid.reporting.confusions import confusion_maps, most_confused
 from resgrid.reporting.content import Content
+from resgrid.reporting.convergence import convergence
 from resgrid.reporting.execution import group_executions
 from resgrid.reporting.paper_comparison import (
     comparability,
@@ -84,6 +85,7 @@ def _result_variables(content: Content) -> dict[str, Any]:
         "kinds": content.results.by_kind,
         "maps": activation_maps(content.results),
         "selections": selections(content.results),
+        "convergence": [convergence(cell) for network in content.results.by_depth for cell in network.cells],
     }
 
 

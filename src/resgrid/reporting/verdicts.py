@@ -8,7 +8,7 @@ from typing import Literal
 from resgrid.reporting.formatting import Unit, estimate
 from resgrid.reporting.statistics import Interval
 
-Answer = Literal["reproduced", "contradicted", "inconclusive", "not tested"]
+Answer = Literal["reproduced", "contradicted", "inconclusive", "not converged", "not tested"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Verdict:
         key: stable and usable as an anchor, such as `degradation` or `shortcuts-help-depth-20`.
         title: the claim in a few words.
         source: section, figure or table of the paper.
-        answer: `not tested` if the grid lacks the networks or files; `inconclusive` if the evidence is not significant.
+        answer: `not tested` if the grid lacks the networks or files; `not converged` if it has them, but a seed did not
+            converge; `inconclusive` if the evidence is not significant.
         sentence: the decisive numbers; what is missing, if not tested.
         evidence: empty if not tested.
     """

@@ -4,18 +4,21 @@ A rule is a function in one of this package's modules. It takes a comparison gro
 are paired by seed, two-sided at 5%. Several comparisons of one claim are adjusted by Holm's method, so each claim has a
 family-wise error rate of at most 5%; nothing is adjusted across claims, which are separate questions. Confidence
 intervals are 95% each and not adjusted. Equivalence is shown by an interval within a margin, never by a lack of
-significance. docs/evidence.md explains every rule.
+significance. A verdict needs networks whose every seed converged. docs/evidence.md explains every rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from resgrid.cells import parse_cell
 from resgrid.reporting.claims import depth, ensembles, gradients, responses, shortcuts, speed
 from resgrid.reporting.claims.claim import Claim, Finding
-from resgrid.reporting.claims.groups import ComparisonGroup, comparison_groups
+from resgrid.reporting.claims.groups import ComparisonGroup, comparison_groups, level, train_error
+from resgrid.reporting.convergence import describe_problems, has_converged
 from resgrid.reporting.ensembles import Ensemble
-from resgrid.reporting.results import Results
+from resgrid.reporting.results import NetworkResult, Results
 from resgrid.reporting.verdicts import Verdict
 
 # In the paper's order.
@@ -96,7 +99,43 @@ def judge(results: Results, ensembles: Sequence[Ensemble] = ()) -> list[Verdict]
 
 
 def _judge_group(group: ComparisonGroup) -> list[Verdict]:
-    return [_verdict(claim, finding, group.modifier) for claim in CLAIMS for finding in claim.rule(group)]
+    failed = {network.name: network for network in group.networks if not has_converged(network)}
+    converged = group.only({network.name for network in group.networks} - failed.keys())
+    return [
+        _verdict(claim, finding, group.modifier)
+        for claim in CLAIMS
+        for finding in _findings(claim, group, converged, failed)
+    ]
+
+
+def _findings(
+    claim: Claim, group: ComparisonGroup, converged: ComparisonGroup, failed: Mapping[str, NetworkResult]
+) -> list[Finding]:
+    """Return the findings on the networks that converged, and those that networks which failed to converge prevent."""
+    if not failed:
+        return claim.rule(group)
+    valid = {finding.subject: finding for finding in claim.rule(converged)}
+    findings: list[Finding] = []
+    for finding in claim.rule(group):
+        needed = {parse_cell(cell).network for row in finding.evidence for cell in row.cells}
+        missing = [network for name, network in failed.items() if name in needed]
+        found = valid.get(finding.subject)
+        if found is None or (found.answer == "not tested" and finding.answer != "not tested"):
+            findings.append(_not_converged(finding.subject, missing))
+        elif missing:
+            findings.append(replace(found, sentence=f"{found.sentence} Not converged, left out: {_problems(missing)}."))
+        else:
+            findings.append(found)
+    return findings
+
+
+def _not_converged(subject: str, networks: Sequence[NetworkResult]) -> Finding:
+    evidence = [level(network, train_error, "training error") for network in networks]
+    return Finding("not converged", f"Not converged: {_problems(networks)}.", evidence, subject)
+
+
+def _problems(networks: Iterable[NetworkResult]) -> str:
+    return ", ".join(describe_problems(network) for network in networks)
 
 
 def _verdict(claim: Claim, finding: Finding, modifier: str) -> Verdict:

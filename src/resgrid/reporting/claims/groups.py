@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from resgrid.names import PlainOrResidual
@@ -48,6 +48,17 @@ class ComparisonGroup:
             if depth in self.residual[option]
         ]
 
+    @property
+    def networks(self) -> list[NetworkResult]:
+        """All networks, plain ones first."""
+        return [*self.plain.values(), *(each for by_depth in self.residual.values() for each in by_depth.values())]
+
+    def only(self, names: Collection[str]) -> ComparisonGroup:
+        """Return the group with only these networks."""
+        residual = {option: _named(by_depth, names) for option, by_depth in self.residual.items()}
+        residual = {option: by_depth for option, by_depth in residual.items() if by_depth}
+        return replace(self, plain=_named(self.plain, names), residual=residual)
+
 
 def comparison_groups(results: Results, ensembles: Sequence[Ensemble] = ()) -> list[ComparisonGroup]:
     """Group the plain and residual networks: those without a modifier first, at least one group.
@@ -74,6 +85,10 @@ def _group(modifier: str, networks: list[NetworkResult], ensembles: Sequence[Ens
         by_depth = group.plain if shortcut == "none" else group.residual.setdefault(shortcut, {})
         by_depth[network.depth] = network
     return group
+
+
+def _named(networks: dict[int, NetworkResult], names: Collection[str]) -> dict[int, NetworkResult]:
+    return {depth: network for depth, network in networks.items() if network.name in names}
 
 
 def train_error(cell: CellResult) -> float:
