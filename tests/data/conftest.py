@@ -30,6 +30,7 @@ class Mirror:
         faults: what goes wrong with the next requests, one each: `500`, `drop` (the connection, halfway), `short` (a
             part of the range, and nothing said), `416`, `wrong` (another range), or nothing.
         ranges: whether it knows `Range`.
+        refuses_ranges: whether it answers each `Range` with 416.
         grows: bytes more that each answer without a range sends before the connection drops; 0 for whole answers.
         has_length: whether it announces the length of a file.
         headers: sent along with every file.
@@ -40,6 +41,7 @@ class Mirror:
     files: dict[str, bytes] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     ranges: bool = True
+    refuses_ranges: bool = False
     grows: int = 0
     has_length: bool = True
     headers: dict[str, str] = field(default_factory=dict)
@@ -56,7 +58,7 @@ def _handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
                 self.send_error(500)
             elif content is None:
                 self.send_error(404)
-            elif fault == "416":
+            elif fault == "416" or (mirror.refuses_ranges and self.headers["Range"]):
                 self.send_response(416)
                 self.send_header("Content-Length", "0")
                 self.end_headers()

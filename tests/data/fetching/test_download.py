@@ -144,12 +144,19 @@ def test_a_server_that_sends_a_little_more_each_time_is_given_up(
     assert received(mirror) == CONTENT
 
 
+def test_a_server_that_refuses_every_range_sends_everything_again(mirror: Mirror) -> None:
+    mirror.faults, mirror.refuses_ranges = ["drop"], True
+    assert received(mirror) == CONTENT
+    assert [span for _, span in mirror.asked] == [None, "bytes=1500000-", None]
+
+
 def test_a_file_that_changes_between_two_attempts_is_not_mixed(mirror: Mirror) -> None:
-    mirror.faults = ["drop", *["500"] * 9]
+    mirror.faults = ["drop", "drop", *["500"] * 9]
     with pytest.raises(SourceError):
         received(mirror)
-    mirror.faults, mirror.ranges = [], False
+    assert parts()[0].stat().st_size == 2_250_000
     mirror.files = {"file.bin": CONTENT[::-1]}
+    mirror.faults = ["416", "drop"]
     assert received(mirror) == CONTENT[::-1]
 
 

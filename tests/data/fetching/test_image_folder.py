@@ -81,7 +81,8 @@ def test_a_change_of_the_folder_after_the_download_is_noticed(storage: str) -> N
     assert source_changed(config(storage))
     added.unlink()
     assert source_changed(config(storage))
-    put(Path("photos"), {"train/cat/notes.txt": b""})
+    raw({}, storage)
+    os.mkfifo("photos/train/cat/pipe.png")
     assert source_changed(config(storage))  # and `download` names the file
 
 

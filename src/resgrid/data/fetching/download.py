@@ -71,7 +71,7 @@ def _download(url: str, shown: str, part: Path, limit: int) -> None:
         except (_TransientError, requests.ConnectionError, requests.Timeout, HTTPError) as error:
             use_range = not isinstance(error, _RangeError)
             failures = 1 if _size(part) > before else failures + 1
-            problem = without_credentials(str(error))
+            problem = _reason(error)
             if failures == _ATTEMPTS or attempt == _ATTEMPTS_IN_ALL:
                 raise SourceError(
                     f"{shown}: can't be downloaded: {problem} ({attempt} attempts); "
@@ -82,6 +82,16 @@ def _download(url: str, shown: str, part: Path, limit: int) -> None:
             time.sleep(seconds)
         except requests.RequestException as error:
             raise SourceError(f"{shown}: can't be downloaded: {without_credentials(str(error))}; fix the URL") from None
+
+
+def _reason(error: BaseException) -> str:
+    """Describe an error: a failed connection by the system's reason, which requests wraps several times."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
+            return f"the connection failed ({cause.strerror})"
+        cause = cause.__cause__ or cause.__context__
+    return without_credentials(str(error))
 
 
 class _RangeError(_TransientError):
