@@ -23,7 +23,7 @@ def sweep(
     seeds: Annotated[list[int] | None, typer.Option(help="Seeds to run; repeat for more.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also run cells that are up to date.")] = False,
     address: AddressOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "--dry", help="Print the plan and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "--dry", help="Print the plan and run nothing.")] = False,
     preset: PresetOption = None,
 ) -> None:
     """Run the stale cells in parallel, then write the report.
