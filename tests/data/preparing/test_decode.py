@@ -277,7 +277,7 @@ def test_grey_and_other_modes_become_rgb(mode: str) -> None:
     assert (pixels(decoded)["train"][0] == 255).all()
 
 
-def png(image: np.ndarray, depth: int, kind: int) -> bytes:
+def png(image: np.ndarray, depth: int, kind: int, transparent: int | None = None) -> bytes:
     """A PNG of any bit depth and color type, (H, W, channels), which Pillow can't write."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -286,7 +286,14 @@ def png(image: np.ndarray, depth: int, kind: int) -> bytes:
     rows = image.astype(">u2" if depth == 16 else "u1")
     lines = b"".join(b"\0" + row.tobytes() for row in rows)
     header = struct.pack(">IIBBBBB", image.shape[1], image.shape[0], depth, kind, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    color = b"" if transparent is None else chunk(b"tRNS", struct.pack(">H", transparent) * image.shape[2])
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + color
+        + chunk(b"IDAT", zlib.compress(lines))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
@@ -320,6 +327,18 @@ def test_depth_and_transparency_follow_one_rule_and_are_counted(
     found = pixels(decoded)["train"][0]
     np.testing.assert_array_equal(found, np.broadcast_to(np.reshape(pixel, (3, 1, 1)), (3, 8, 8)))
     assert decoded.conversions == conversions
+
+
+@pytest.mark.parametrize(("depth", "value", "channels"), [(8, 7, 1), (8, 7, 3), (16, 0xAB12, 1), (16, 0xAB12, 3)])
+def test_a_transparent_color_is_drawn_on_white_or_refused(depth: int, value: int, channels: int) -> None:
+    content = png(np.full((8, 8, channels), value), depth, kind=channels - 1, transparent=value)
+    if (depth, channels) == (16, 3):
+        with pytest.raises(ValueError, match="16-bit colors of which one is transparent"):
+            read_image(content)
+    else:
+        image, conversions = read_image(content)
+        assert (np.asarray(image) == 255).all()
+        assert "with transparency, drawn on white" in conversions
 
 
 def test_a_palette_with_a_transparent_color_is_drawn_on_white() -> None:

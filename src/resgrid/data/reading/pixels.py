@@ -54,6 +54,8 @@ def read_image(content: bytes) -> tuple[Image.Image, tuple[str, ...]]:
             if image.mode not in _EIGHT_BIT_MODES | _SIXTEEN_BIT_MODES:
                 raise ValueError(f"mode {image.mode}, but only 8 and 16 bits per channel are read")
             conversions = (REDUCED,) if _has_sixteen_bits(opened, content) else ()
+            if conversions and image.mode == "RGB" and "transparency" in image.info:
+                raise ValueError("16-bit colors of which one is transparent, which Pillow doesn't read")
             if image.mode in _SIXTEEN_BIT_MODES:
                 image = _eight_bit_gray(image)
             if not image.has_transparency_data:
