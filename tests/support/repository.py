@@ -1,4 +1,4 @@
-"""Copies of this repository in folders of their own, where tests run the real pipeline."""
+"""Copies of this repository, in which tests run the real pipeline."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Repository:
-    """A git and DVC repository with the project's code and its own parameters."""
+    """A git and DVC repository with this project's code and its own parameters."""
 
     root: Path
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables of a process in it: this Python and the copy's own code, and no settings from outside."""
+        """The environment of its processes: this Python, the copy's code, and no variables for MLflow or resgrid."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RESGRID_"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return kept | {"PATH": path, "PYTHONPATH": str(self.root / "src")}
 
     def begin(self, log: Path, *command: str) -> subprocess.Popen[bytes]:
-        """Start a command in a process group of its own; its messages go to `log`."""
+        """Start a command in its own process group; its output goes to `log`."""
         with log.open("wb") as messages:
             return subprocess.Popen(
                 command, cwd=self.root, env=self.environ, stdout=messages, stderr=messages, start_new_session=True
             )
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in it; the output is kept as text."""
+        """Run a command and capture its output as text."""
         environ = self.environ | environment
         done = subprocess.run(
             command, cwd=self.root, env=environ, capture_output=True, text=True, check=False, timeout=500
@@ -74,7 +74,7 @@ class Repository:
 
 
 def copy_repository(root: Path) -> Repository:
-    """A small experiment: the digits, plain8 and resnet8-A, one seed, 40 steps."""
+    """Make a repository with a small experiment: digits, plain8 and resnet8-A, one seed, 40 steps."""
     for part in PARTS:
         source, target = ROOT / part, root / part
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Repositories whose cells count instead of training, so that what is tested is the sweep itself; all else is real."""
+"""Repositories whose cells count instead of training, to test sweeps alone; all else is real."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class SweptRepository(Repository):
     """A repository with the counting graph."""
 
     def sweep(self, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a sweep to its end, whatever its exit status."""
+        """Run a sweep to its end, with any exit status."""
         return self.run("python", "-m", "resgrid", "sweep", *options, check=False, **environment)
 
     def begin_sweep(self, **environment: str) -> subprocess.Popen[str]:
-        """Start a sweep as a leader of its own process group; its output goes to `sweep.log`."""
+        """Start a sweep in its own process group; its output goes to `sweep.log`."""
         with self.log.open("w") as log:
             return subprocess.Popen(
                 ["python", "-m", "resgrid", "sweep"],
@@ -47,7 +47,7 @@ class SweptRepository(Repository):
         return self.root / "sweep.log"
 
     def hold(self, step: int, *cells: str) -> None:
-        """Have the cells wait when they have counted to a step, until they are released."""
+        """Make the cells wait at a step until they are released."""
         for cell in cells:
             path = self.root / ".resgrid/hold" / cell
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,31 +57,31 @@ class SweptRepository(Repository):
         shutil.rmtree(self.root / ".resgrid/hold")
 
     def saved_step(self, cell: str) -> int:
-        """The step at which a cell would go on."""
+        """The step from which a cell would resume."""
         path = self.root / ".resgrid/checkpoints" / f"{cell}-0" / "step"
         return int(path.read_text()) if path.exists() else 0
 
     def begins(self, cell: str) -> list[int]:
-        """The steps at which a cell's training began, one for each attempt."""
+        """The steps at which a cell's training started, one per attempt."""
         text = (self.root / ".resgrid/records" / f"{cell}-0.json").read_text()
         return [int(number) for number in text.strip("[]").split(",")]
 
     def saved_when_stopped(self, cell: str) -> bool:
-        """Whether a cell that was told to stop was given the time to save what it had."""
+        """Whether a terminated cell had time to save its step."""
         return (self.root / ".resgrid/records" / f"{cell}-0.stopped").exists()
 
     def stale(self) -> dict[str, Any]:
-        """What `dvc status` finds changed, by stage."""
+        """The changes that `dvc status` lists, by stage."""
         return json.loads(self.run("dvc", "status", "--json").stdout)
 
     def processes(self) -> list[psutil.Process]:
-        """Every process that works on a cell of this repository."""
+        """The processes that run a cell of this repository."""
         return [process for process in psutil.process_iter(["cmdline", "cwd"]) if self._works_here(process)]
 
     def _works_here(self, process: psutil.Process) -> bool:
         command = " ".join(process.info["cmdline"] or [])
         return str(self.root) in f"{command} {process.info['cwd']}" and (
-            "train.py" in command or "supervisor.py" in command
+            "pipeline.train" in command or "supervisor.py" in command
         )
 
 
@@ -94,7 +94,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 300)
 
 
 def make_swept_repository(root: Path) -> SweptRepository:
-    """plain8 and resnet8-A × seeds 0 and 1; 3 steps of 0.1 s each; nothing was run yet."""
+    """Make a repository with plain8 and resnet8-A × seeds 0 and 1, 3 steps of 0.1 s each, and no results."""
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for part in (".dvc/config", ".dvc/.gitignore", ".dvcignore", "params.yaml"):
         (root / part).parent.mkdir(parents=True, exist_ok=True)
@@ -102,9 +102,11 @@ def make_swept_repository(root: Path) -> SweptRepository:
     for part in ("pipeline", "src"):
         shutil.copytree(ROOT / part, root / part, ignore=ignored)
     shutil.copytree(GRAPH, root, dirs_exist_ok=True, ignore=ignored)
-    # Under its own name DVC would take it for a part of this repository's graph.
+    # With the name dvc.yaml, DVC would add the file to this repository's graph.
     (root / "graph.yaml").rename(root / "dvc.yaml")
-    (root / ".gitignore").write_text("/runs\n/data\n/.resgrid\n/mlruns\n/report.txt\n__pycache__/\n/sweep.log\n")
+    (root / ".gitignore").write_text(
+        "/runs\n/sources\n/data\n/.resgrid\n/mlruns\n/report.txt\n__pycache__/\n/sweep.log\n"
+    )
     repository = SweptRepository(root)
     repository.run("git", "init", "-q", "-b", "main")
     repository.set_params(

@@ -13,7 +13,7 @@ from support.swept_repository import SweptRepository, make_swept_repository
 
 @pytest.fixture
 def swept(tmp_path: Path) -> Iterator[SweptRepository]:
-    """A repository of its own, where nothing was run yet; a test that fails leaves no process behind."""
+    """A new repository without results. A test that fails leaves no process behind."""
     repository = make_swept_repository(tmp_path / "repository")
     yield repository
     for process in repository.processes():

@@ -1,4 +1,4 @@
-"""Sweeps on clusters of separate Ray processes on loopback: a node that dies, and one that can't see the repository."""
+"""Sweeps on clusters of separate Ray processes on loopback: a node dies, or a node can't read the repository."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ BIN = Path(sys.executable).parent
 
 
 class Cluster:
-    """A Ray cluster of processes of one's own; its head gives no CPUs, so cells run on the nodes that are added."""
+    """A Ray cluster of separate processes; its head has no CPUs, so cells run on the nodes that are added."""
 
     def __init__(self) -> None:
-        # Short: Ray makes sockets below it, whose paths may have no more than 107 characters.
+        # Short, because paths of Ray's sockets below it may have at most 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="ray-"))
         self.address = f"127.0.0.1:{_free_port()}"
         self._logs: dict[subprocess.Popen[bytes], Path] = {}
@@ -41,13 +41,13 @@ class Cluster:
         wait_until(lambda: _is_open(self.address), "Ray's head")
 
     def add_node(self, *wrapper: str) -> subprocess.Popen[bytes]:
-        """A node with one CPU that has joined; `wrapper` is a command that starts it, such as `unshare`."""
+        """Add a node with one CPU; `wrapper` is a command that starts the node, such as `unshare`."""
         node = self._start([f"--address={self.address}", "--num-cpus=1"], wrapper)
         wait_until(lambda: "Ray runtime started" in self._logs[node].read_text(), "a node of the cluster")
         return node
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
-        """Everything of a node at once, as when its power fails."""
+        """Kill all processes of a node at once, as a power failure does."""
         processes = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
         for process in processes:
             try:
@@ -82,7 +82,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def tracking_server(tmp_path: Path) -> Iterator[str]:
-    """The address of an MLflow server."""
+    """The URL of an MLflow server."""
     port = _free_port()
     folder = tmp_path / "server"
     folder.mkdir()
@@ -101,7 +101,7 @@ def tracking_server(tmp_path: Path) -> Iterator[str]:
         server.wait()
 
 
-def test_a_cell_whose_node_dies_goes_on_on_another_one(swept: SweptRepository, cluster: Cluster) -> None:
+def test_a_cell_whose_node_dies_resumes_on_another_node(swept: SweptRepository, cluster: Cluster) -> None:
     swept.set_params(
         sweep={"address": cluster.address},
         train={"max_steps": 12},
@@ -124,7 +124,7 @@ def test_a_cell_whose_node_dies_goes_on_on_another_one(swept: SweptRepository, c
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="needs the right to make a mount namespace")
-def test_a_node_without_a_view_of_the_repository_trains_a_cell(
+def test_a_node_that_cannot_read_the_repository_trains_a_cell(
     swept: SweptRepository, cluster: Cluster, tracking_server: str, tmp_path: Path
 ) -> None:
     grid = {"network": ["plain8"], "seed": [0]}
@@ -137,19 +137,29 @@ def test_a_node_without_a_view_of_the_repository_trains_a_cell(
 
     without_server = swept.sweep(**ENVIRONMENT)
     assert without_server.returncode == 1
-    assert f"doesn't see {swept.root}, so its runs can't be tracked" in without_server.stderr
+    assert f"can't read {swept.root}, so it can't track runs there; start an MLflow server" in without_server.stderr
+
+    shared = cluster.folder / f"tmp/resgrid-{os.getuid()}"
+    shared.mkdir()  # as another user could, who would then replace the supervisor
+    shared.chmod(0o777)
+    refused = swept.sweep(**ENVIRONMENT, MLFLOW_TRACKING_URI=tracking_server)
+    assert refused.returncode == 1
+    assert f"{shared}: not a private folder of this user; delete it" in refused.stderr
+    shared.rmdir()
 
     swept.set_params(sweep={"max_failures": 1})
     before = (swept.root / ".resgrid/sweep/token").read_text()
     sweep = swept.begin_sweep(**ENVIRONMENT, MLFLOW_TRACKING_URI=tracking_server)
     wait_until(lambda: (swept.root / ".resgrid/sweep/token").read_text() != before, "the sweep's token")
-    area = cluster.folder / f"tmp/resgrid-{os.getuid()}" / (swept.root / ".resgrid/sweep/token").read_text()
-    hold = area / "state/plain8-0/hold/plain8-0"
+    work = shared / (swept.root / ".resgrid/sweep/token").read_text()
+    hold = work / "state/plain8-0/hold/plain8-0"
+    wait_until(work.exists, "the node's work directory")
+    assert shared.stat().st_mode & 0o777 == 0o700
     hold.parent.mkdir(parents=True)
     hold.write_text("8")
-    # It comes here from the node.
+    # The checkpoint arrives from the node.
     wait_until(lambda: swept.saved_step("plain8-0") == 8, "a few steps")
-    (process,) = [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(area / "cells/train@plain8-0")]
+    (process,) = [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(work / "cells/train@plain8-0")]
     process.send_signal(signal.SIGKILL)
     shutil.rmtree(hold.parent)
     assert sweep.wait(timeout=300) == 0, swept.log.read_text()
@@ -158,13 +168,13 @@ def test_a_node_without_a_view_of_the_repository_trains_a_cell(
         path = Path("runs/plain8-0") / name
         assert (swept.root / path).read_bytes() == (by_dvc.root / path).read_bytes()
     assert swept.begins("plain8-0") == [0, 8]
-    assert not area.exists()
+    assert not work.exists()
     assert (swept.root / ".resgrid/sweep/logs/train@plain8-0.log").exists()
     assert swept.stale() == {}
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="needs the right to make a mount namespace")
-def test_a_trial_of_a_search_goes_on_with_the_checkpoints_that_came_from_a_node_without_a_view(
+def test_a_trial_resumes_from_checkpoints_of_a_node_that_cannot_read_the_repository(
     repository: Repository, cluster: Cluster, tracking_server: str
 ) -> None:
     repository.set_params(
@@ -205,7 +215,7 @@ def test_a_trial_of_a_search_goes_on_with_the_checkpoints_that_came_from_a_node_
         (process,) = [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == cell]
         process.send_signal(signal.SIGKILL)
         done = search.result()
-    assert "trial-000 was killed by signal 9" in done.stderr
+    assert "trial-000: was killed by signal 9" in done.stderr
     assert "dvc exp run -S optimizer.lr=0.1" in done.stdout
     (log,) = searches.glob("*/logs/trial-000.log")
     assert "resumes from step-" in log.read_text()

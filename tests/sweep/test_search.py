@@ -1,4 +1,4 @@
-"""A real search on a small repository: killed, taken up again, and asked once more."""
+"""A real search on a small repository: killed, resumed, and run again when it is over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from support.repository import Repository
 
 SEARCH = ("python", "-m", "resgrid", "search")
-# The present rate, 0.1, comes first; with this one nothing is learnt.
+# The present learning rate, 0.1, comes first; a network learns nothing with this one.
 USELESS = 1e-6
 
 
@@ -56,13 +56,13 @@ def ended(repository: Repository) -> list[dict[str, object]]:
 
 
 def processes(repository: Repository) -> list[psutil.Process]:
-    """What works in a trial's folder."""
+    """The processes that run trials."""
     cells = repository.root / ".resgrid/searches"
     return [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] and Path(p.info["cwd"]).is_relative_to(cells)]
 
 
 def wait_for_end(repository: Repository) -> None:
-    """A supervisor takes a moment to end."""
+    """Wait until all trials have exited."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and processes(repository):
         time.sleep(0.1)
@@ -70,14 +70,14 @@ def wait_for_end(repository: Repository) -> None:
 
 
 def checkpoints(repository: Repository, but_of: list[dict[str, object]]) -> set[str]:
-    """The trials, but for those that ended, that have a checkpoint to go on from."""
+    """The trials that have a checkpoint, without those that ended."""
     done = {f"trial-{line['number']:03}" for line in but_of}
     seals = (repository.root / ".resgrid/searches").glob("*/trials/*/checkpoints/*/*.seal.json")
     return {seal.parents[2].name for seal in seals} - done
 
 
 def wait_until(repository: Repository, driver: subprocess.Popen[bytes], seconds: float = 300) -> None:
-    """Until a trial has ended and another one has saved a checkpoint."""
+    """Wait until a trial has ended and another trial has saved a checkpoint."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert driver.poll() is None, (repository.root / "search.log").read_text()
@@ -87,7 +87,7 @@ def wait_until(repository: Repository, driver: subprocess.Popen[bytes], seconds:
     raise AssertionError((repository.root / "search.log").read_text())
 
 
-def test_a_killed_search_goes_on_and_a_finished_one_reruns_nothing(searched: Repository) -> None:
+def test_a_killed_search_resumes_and_a_finished_one_reruns_nothing(searched: Repository) -> None:
     with (searched.root / "search.log").open("wb") as log:
         driver = subprocess.Popen(
             SEARCH, cwd=searched.root, env=searched.environ, stdout=log, stderr=log, start_new_session=True
@@ -97,7 +97,7 @@ def test_a_killed_search_goes_on_and_a_finished_one_reruns_nothing(searched: Rep
     driver.wait()
     wait_for_end(searched)
     before = ended(searched)
-    # A trial that was at its last steps may have come to its end: then it begins anew.
+    # A trial at its last steps may have finished: it starts again.
     saved = checkpoints(searched, but_of=before)
 
     done = searched.run(*SEARCH)
@@ -111,20 +111,20 @@ def test_a_killed_search_goes_on_and_a_finished_one_reruns_nothing(searched: Rep
     assert "done" in states.values()
     logs = "".join(path.read_text() for path in (area(searched) / "logs").glob("*.log"))
     assert logs.count("resumes from step-") == len(saved)
-    assert "(optimizer.lr=1e-06): stopped: at step 28 its validation error is" in done.stderr
+    assert "(optimizer.lr=1e-06): stopped: its validation error at step 28 is" in done.stderr
     assert done.stdout in ("dvc exp run -S optimizer.lr=0.1\n", "dvc exp run -S optimizer.lr=0.2\n")
     kept = {path.name for path in (area(searched) / "best").iterdir()}
     assert {"weights.safetensors", "curve.csv", "metrics.json"} <= kept
     metrics = json.loads((area(searched) / "best/metrics.json").read_text())
-    assert f"validation error of {metrics['val_error']:.2f} % after 448 steps" in done.stderr
+    assert f"validation error of {metrics['val_error']:.2f}% after 448 steps" in done.stderr
 
-    # Nothing of it is part of the study, and nothing is left behind.
+    # The grid is unchanged, and no process or folder of a trial remains.
     assert not (searched.root / "runs").exists()
     assert searched.run("git", "status", "--porcelain", "--", "dvc.lock", "params.yaml").stdout == ""
     assert list((area(searched) / "trials").iterdir()) == []
     wait_for_end(searched)
 
-    # One run for each trial, however often it was interrupted, below that of the search.
+    # One run per trial, even if it was interrupted, below the run of the search.
     with closing(sqlite3.connect(searched.root / "mlruns/mlflow.db")) as database:
         runs = dict(database.execute("SELECT name, status FROM runs").fetchall())
         count = database.execute("SELECT count(*) FROM runs").fetchone()[0]
@@ -143,12 +143,12 @@ def test_a_killed_search_goes_on_and_a_finished_one_reruns_nothing(searched: Rep
     assert ended(searched) == lines
 
 
-def test_mistakes_are_told_before_anything_runs(repository: Repository) -> None:
+def test_mistakes_are_reported_before_anything_runs(repository: Repository) -> None:
     repository.set_params(search={"network": "resnet20-A", "asha": None})
     refused = repository.run(*SEARCH, check=False)
     assert refused.returncode == 1
-    assert "search.network: 'resnet20-A' with search.seed 0 is no cell of the grid" in refused.stderr
+    assert "search.network: 'resnet20-A' with search.seed 0 is not a cell of the grid" in refused.stderr
     repository.set_params(search={"network": "plain8", "asha": {"grace_steps": 40, "reduction": 3}})
     refused = repository.run(*SEARCH, check=False)
-    assert "search.asha.grace_steps: 40: must be below train.max_steps, 40" in refused.stderr
+    assert "search.asha.grace_steps: 40: too late; use less than train.max_steps, 40" in refused.stderr
     assert not (repository.root / ".resgrid/searches").exists()

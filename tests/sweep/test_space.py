@@ -14,7 +14,7 @@ from resgrid.config.search import AshaConfig
 from resgrid.config.whole import check_params, load_config
 from resgrid.presets import preset_path
 from resgrid.sweep.search import experiment_line
-from resgrid.sweep.space import Point, Space
+from resgrid.sweep.space import Configuration, Space
 from resgrid.sweep.trials import DONE, STARTED, STOPPED, Journal, Trial
 
 ROOT = Path(__file__).parents[2]
@@ -30,11 +30,11 @@ def space_of(values: dict[str, Any], **distributions: dict[str, list[Any]]) -> S
     return Space({name.replace("__", "."): value for name, value in distributions.items()}, values, PARAMS)
 
 
-def proposals(values: dict[str, Any], space: Space, count: int, searcher: str = "random") -> list[Point | None]:
+def proposals(values: dict[str, Any], space: Space, count: int, searcher: str = "random") -> list[Configuration | None]:
     """Points proposed one after the other; each trial errs by 100 times its distance from 0.01."""
     config = check_params(values, PARAMS).search.model_copy(update={"searcher": searcher})
     trials: list[Trial] = []
-    points: list[Point | None] = []
+    points: list[Configuration | None] = []
     for number in range(count):
         point = space.propose(config, number, trials)
         points.append(point)
@@ -97,12 +97,12 @@ def test_each_preset_has_a_space_that_fits_it(name: str, monkeypatch: pytest.Mon
     [
         (
             "optimizer.rate",
-            r"search\.space: optimizer\.rate: no parameter of the training .* allowed are augment\.norm",
+            r"search\.space: optimizer\.rate: not a parameter of training .* use augment\.norm",
         ),
-        ("optimizer", "no parameter of the training"),
-        ("data.name", "no parameter of the training"),
-        ("schedule.warmup.lr", "no parameter of the training"),  # digits have no warm-up
-        ("train.max_steps", "all trials of a search train for the same number of steps"),
+        ("optimizer", "not a parameter of training"),
+        ("data.name", "not a parameter of training"),
+        ("schedule.warmup.lr", "not a parameter of training"),  # digits have no warm-up
+        ("train.max_steps", "all trials train for the same number of steps"),
     ],
 )
 def test_what_is_no_parameter_of_the_training_is_refused(values: dict[str, Any], name: str, message: str) -> None:
@@ -113,10 +113,10 @@ def test_what_is_no_parameter_of_the_training_is_refused(values: dict[str, Any],
 def test_a_corner_that_the_parameters_rule_out_is_refused_with_its_reason(values: dict[str, Any]) -> None:
     values["schedule"]["warmup"] = {"from_depth": 8, "lr": 0.01, "until_train_error": 80, "window": 1}
     space = space_of(values, optimizer__lr={"log": [0.02, 1.0]}, schedule__warmup__lr={"log": [0.001, 0.05]})
-    with pytest.raises(ValueError, match="allows") as error:
+    with pytest.raises(ValueError, match="not valid in") as error:
         space.check()
     assert str(error.value) == (
-        "search.space allows optimizer.lr=0.02, schedule.warmup.lr=0.05, with which params.yaml is not valid:\n"
+        "search.space: optimizer.lr=0.02, schedule.warmup.lr=0.05: not valid in params.yaml; exclude it:\n"
         "  schedule.warmup.lr: 0.05: is not a warm-up; use less than optimizer.lr, 0.02"
     )
     space_of(values, optimizer__lr={"log": [0.06, 1.0]}, schedule__warmup__lr={"log": [0.001, 0.05]}).check()
@@ -125,7 +125,7 @@ def test_a_corner_that_the_parameters_rule_out_is_refused_with_its_reason(values
 def test_with_too_many_corners_each_parameter_is_tried_by_itself(values: dict[str, Any]) -> None:
     many = {"choice": [number / 100 for number in range(1, 60)]}
     space_of(values, optimizer__lr=many, optimizer__momentum=many).check()
-    with pytest.raises(ValueError, match=r"train\.val_every=27, with which"):
+    with pytest.raises(ValueError, match=r"train\.val_every=27: not valid in"):
         space_of(values, optimizer__lr=many, optimizer__momentum=many, train__val_every={"choice": [28, 27]}).check()
 
 
@@ -210,9 +210,9 @@ def test_the_journal_brings_trials_back_and_drops_a_line_that_was_cut_off(tmp_pa
     journal.begin(second)
     first.state, first.validations, first.run_id = DONE, [(28, 50.0), (56, 12.5)], "def"
     journal.end(first)
-    journal.hear(second, 28, 60.0)
-    journal.hear(second, 56, 30.0)
-    journal.hear(second, 28, 60.0)  # again, from a checkpoint before it
+    journal.add_validation(second, 28, 60.0)
+    journal.add_validation(second, 56, 30.0)
+    journal.add_validation(second, 28, 60.0)  # again, from a checkpoint before it
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"number": 1, "para')
     again = Journal(path)
@@ -233,10 +233,14 @@ def test_asha_remembers_the_trials_before_an_interruption() -> None:
 
     from resgrid.sweep.run_trials import make_scheduler
 
-    past = {"trial-000": [(28, 40.0), (56, 20.0)], "trial-001": [(28, 60.0)], "trial-002": [(28, 99.0)]}
+    past = [
+        Trial(0, {}, DONE, [(28, 40.0), (56, 20.0)]),
+        Trial(1, {}, STOPPED, [(28, 60.0)]),
+        Trial(2, {}, STARTED, [(28, 99.0)]),
+    ]
 
     def decisions(asha: AshaConfig | None, name: str, *validations: tuple[int, float]) -> list[str]:
-        scheduler = make_scheduler(asha, 100, past, ended=["trial-000", "trial-001"])
+        scheduler = make_scheduler(asha, 100, past)
         trial, nothing = TuneTrial("train", stub=True, config={"cell": name}), None
         scheduler.on_trial_add(nothing, trial)  # pyright: ignore[reportArgumentType]
         results = [{"step": step, "val_error": error} for step, error in validations]

@@ -1,4 +1,4 @@
-"""Sweeps: the stale cells of DVC's graph side by side, on Ray Tune. The only package that imports ray or dvc.
+"""Sweeps and searches: stale cells of DVC's graph in parallel on Ray Tune. Only this package imports ray or dvc.
 
-A stage is taken at its word: it runs on a copy of what it declares, and what it declares comes back.
+A pipeline stage runs on what it declares in dvc.yaml, and the sweep records only the outputs that it declares.
 """

@@ -1,7 +1,7 @@
-"""What runs on a node for one cell: a clean folder with the declared dependencies, the commands, the outs sent back.
+"""Runs a cell on a node: a clean folder with the declared dependencies, the commands, the outputs sent back.
 
-This file travels to the nodes by value, so that a node needs the packages but not this repository: it imports the
-standard library and ray alone, and what passes between it and the driver are plain values.
+This module travels to nodes by value, so that a node needs the packages but not this repository. It imports the
+standard library and ray alone and exchanges plain values with the driver.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import os
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,220 +31,204 @@ SYNC_SECONDS = 5.0
 CHUNK = 8 * 1024 * 1024
 
 # The supervisor of this worker process; it serves one cell after another.
-_keeper: list[subprocess.Popen[bytes]] = []
+_supervisors: list[subprocess.Popen[bytes]] = []
 
 
 class CellFailedError(RuntimeError):
-    """A cell's command failed or wrote the wrong outs; the message says which, and where its log is."""
+    """A cell's command failed or wrote the wrong outputs; the message contains the reason and the log's path."""
 
 
 def run_cell(job: dict[str, Any], file_server: Any, report: Callable[[dict[str, Any]], None]) -> None:
     """Run the stages of a cell one after the other.
 
     Args:
-        job: `cell`; `stages`, snapshots as dictionaries; `state`, the folder of its checkpoints and records beside the
-            driver, and `saved_as`, what their names begin with; and `sweep`, what is common to all cells.
-        file_server: the actor beside the driver.
-        report: told of progress, of each stage that is delivered, and of the end: `{"ended": "done" | "stopped"}`.
+        job: `cell`; `stages`, made by `jobs.stage_job`; `state`, the folder of its checkpoints and records on the
+            driver's side; `saved_as`, how their names start; and `settings`, made by `jobs.settings_of_all`.
+        file_server: the actor next to the driver.
+        report: called with progress, with each stage that is delivered, and at the end with
+            `{"ended": "done" | "terminated"}`.
 
     Raises:
-        CellFailedError: see there. Checkpoints are left for the next attempt.
+        CellFailedError: a stage failed. Its checkpoints remain for the next attempt.
     """
-    place = _Place(job, file_server)
-    place.fetch_state()
+    node = _Node(job, file_server)
+    node.fetch_state()
     for stage in job["stages"]:
         if ray.get(file_server.is_delivered.remote(stage["stage"])):
+            # By an earlier attempt, whose worker may have died before its report arrived.
+            report({"delivered": stage["stage"], "seconds": 0.0})
             continue
-        if ray.get(file_server.wish.remote()) != "go":
-            report({"ended": "stopped", "stage": stage["stage"]})
+        if ray.get(file_server.request.remote()) != "run":
+            report({"ended": "terminated", "stage": stage["stage"]})
             return
-        began = time.monotonic()
+        start = time.monotonic()
         report({"stage": stage["stage"], "node": os.uname().nodename})
-        folder = place.lay_out(stage)
-        code, stopped = _execute(stage, place, folder, report)
-        place.send_state()
-        place.send_log(stage["stage"])
-        if stopped:
-            report({"ended": "stopped", "stage": stage["stage"]})
+        folder = node.lay_out(stage)
+        status, terminated = _execute(stage, node, folder, report)
+        node.send_state()
+        node.send_log(stage["stage"])
+        if terminated and (status or not all((folder / path).exists() for path in stage["outs"])):
+            report({"ended": "terminated", "stage": stage["stage"]})
             return
-        if code:
-            raise CellFailedError(f"{stage['stage']} {_end(code)}; its log: {place.shown_log(stage['stage'])}")
-        place.check(stage, folder)
-        place.deliver(stage, folder)
-        report({"delivered": stage["stage"], "seconds": round(time.monotonic() - began, 2)})
+        if status:
+            raise CellFailedError(f"{stage['stage']}: {_reason(status)}; read {node.shown_log(stage['stage'])}")
+        node.check(stage, folder)
+        node.deliver(stage, folder)
+        report({"delivered": stage["stage"], "seconds": round(time.monotonic() - start, 2)})
     report({"ended": "done"})
 
 
-class _Place:
-    """Where a cell runs on this node: in the sweep's own folder if the node sees it, else in a temporary one."""
+class _Node:
+    """A cell's files on this node: in the driver's work directory if the node can read it, else in a temporary one."""
 
     def __init__(self, job: dict[str, Any], file_server: Any) -> None:
-        self.sweep, self.cell, self.file_server = job["sweep"], job["cell"], file_server
-        self.home_state, self._saved_as = Path(job["state"]), job["saved_as"]
-        self.home = Path(self.sweep["area"])
-        self.shared = _read_or_empty(self.home / "token") == self.sweep["token"]
-        if self.shared:
-            self.area, self.state = self.home, self.home_state
-        else:
-            self.area = _own_area(self.sweep["token"])
-            self.state = self.area / "state" / self.cell
-            if not self.sweep["environment"].get("MLFLOW_TRACKING_URI", "").startswith("http"):
+        self.settings, self.cell, self.file_server = job["settings"], job["cell"], file_server
+        self._home_state, self._saved_as = Path(job["state"]), job["saved_as"]
+        self._home = Path(self.settings["work"])
+        self._is_shared = _read_or_empty(self._home / "token") == self.settings["token"]
+        self.work, self._state = self._home, self._home_state
+        if not self._is_shared:
+            if not self.settings["environment"].get("MLFLOW_TRACKING_URI", "").startswith("http"):
                 raise CellFailedError(
-                    f"the node {os.uname().nodename} doesn't see {self.sweep['root']}, so its runs can't be tracked in "
-                    "the files there: start an MLflow server that all nodes reach, and set MLFLOW_TRACKING_URI to it"
+                    f"node {os.uname().nodename}: can't read {self.settings['root']}, so it can't track runs there; "
+                    "start an MLflow server that all nodes reach and set MLFLOW_TRACKING_URI to its URL"
                 )
+            os.umask(0o077)
+            self.work = _private_folder() / self.settings["token"]
+            self.work.mkdir(exist_ok=True)
+            self._state = self.work / "state" / self.cell
+            with _locked(self.work / "code.lock"):
+                if not (self.work / "code").exists():
+                    partial = self.work / "code.partial"
+                    write_files(partial, self.settings["code"])
+                    partial.replace(self.work / "code")
+        self.progress = self.work / "progress" / f"{self.cell}.json"
         self._sent: dict[str, tuple[int, int]] = {}
         self._linked: dict[str, tuple[int, int]] = {}
-        self._expected: set[str] = set()
-        for name, source in (("supervisor.py", "supervisor"), ("guard/sitecustomize.py", "guard")):
-            _write_once(self.area / name, self.sweep[source])
+        self._made: dict[str, str] = {}
 
     def lay_out(self, stage: dict[str, Any]) -> Path:
-        """A fresh folder that holds the stage's dependencies and its declared parameters, and nothing else."""
-        folder = self.area / "cells" / stage["stage"]
+        """Make a fresh folder that contains the stage's dependencies and parameters, and nothing else."""
+        folder = self.work / "cells" / stage["stage"]
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        self._linked, self._expected = {}, set(stage["params"])
-        for item in stage["files"]:
-            target = self._target(folder, item["path"])
-            source = self._local(item["source"], item["md5"])
-            if item["is_data"] or not self.shared:
-                target.symlink_to(source)
-                status = source.stat()
-                self._linked[str(source)] = (status.st_size, status.st_mtime_ns)
-            else:
-                shutil.copyfile(source, target)
-        for path in stage["made_by_train"]:
-            target = self._target(folder, path)
-            made = self.home / "made" / self.cell / path
-            if self.shared:
-                shutil.copyfile(made, target)
-            else:
-                self._fetch(str(made), target)
-        for path, text in stage["params"].items():
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-        for path in stage["outs"]:
+        write_files(folder, stage["contents"])
+        self._linked, self._made = {}, {}
+        for path in [*stage["cached"], *stage["made_by_train"], *stage["outs"]]:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        for path, (source, md5) in stage["cached"].items():
+            local = self._local(source, md5)
+            (folder / path).symlink_to(local)
+            self._linked[str(local)] = _stamp(local)
+        for path in stage["made_by_train"]:
+            made = self._home / "delivered" / f"train@{self.cell}" / path
+            if self._is_shared:
+                shutil.copyfile(made, folder / path)
+            else:
+                self._fetch(str(made), folder / path)
+            self._made[path] = _md5(folder / path)
         return folder
 
     def check(self, stage: dict[str, Any], folder: Path) -> None:
-        """The stage has written all of its outs, nothing else, and left its dependencies alone."""
-        log = self.shown_log(stage["stage"])
+        """Check that the stage has written all of its outputs, nothing else, and didn't change its dependencies."""
+        name = stage["stage"]
         if missing := [path for path in stage["outs"] if not (folder / path).exists()]:
-            raise CellFailedError(f"{stage['stage']} didn't write {', '.join(missing)}; its log: {log}")
+            raise CellFailedError(f"{name}: {', '.join(missing)}: not written; read {self.shown_log(name)}")
+        expected = {*stage["contents"], *stage["cached"], *stage["made_by_train"]}
         outs = [folder / path for path in stage["outs"]]
-        written = [path for path in folder.rglob("*") if not path.is_dir() and not _is_below_any(path, outs)]
-        if extra := [name for path in written if (name := path.relative_to(folder).as_posix()) not in self._expected]:
+        written = [path for path in folder.rglob("*") if not any(path.is_relative_to(out) for out in outs)]
+        names = [path.relative_to(folder).as_posix() for path in written if path.is_symlink() or not path.is_dir()]
+        if extra := [path for path in names if path not in expected]:
             raise CellFailedError(
-                f"{stage['stage']} wrote {', '.join(extra[:3])}, which dvc.yaml doesn't declare as an out; "
-                f"its log: {log}"
+                f"{name}: {', '.join(extra[:3])}: written, but not declared; add it to outs in dvc.yaml"
             )
         for source, before in self._linked.items():
-            status = Path(source).stat()
-            if (status.st_size, status.st_mtime_ns) != before:
-                raise CellFailedError(
-                    f"{stage['stage']} wrote into its dependency {source}; run `dvc fsck` or fetch it again"
-                )
+            if _stamp(Path(source)) != before:
+                raise CellFailedError(f"{name}: {source}: changed by the stage; delete it and rerun the sweep")
 
     def deliver(self, stage: dict[str, Any], folder: Path) -> None:
-        """Bring the outs to the driver's side, all of them or none that counts."""
-        delivered = self.home / "delivered" / stage["stage"]
-        if self.shared:
-            shutil.rmtree(delivered, ignore_errors=True)
+        """Bring the outputs to the driver's side; they count once all of them are there."""
+        delivered = self._home / "delivered" / stage["stage"]
+        ray.get(self.file_server.begin_delivery.remote(stage["stage"]))
         for path in stage["outs"]:
             source = folder / path
-            if self.shared:
+            if self._is_shared:
                 (delivered / path).parent.mkdir(parents=True, exist_ok=True)
                 source.replace(delivered / path)
             else:
                 for file in [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file()):
                     self._send(file, delivered / file.relative_to(folder))
-        kept = stage["kept_for_evaluate"]
-        ray.get(self.file_server.deliver.remote(stage["stage"], self.cell, kept))
+        inputs = stage["inputs"] | {"files": stage["inputs"]["files"] | self._made}
+        ray.get(self.file_server.end_delivery.remote(stage["stage"], json.dumps(inputs)))
         shutil.rmtree(folder, ignore_errors=True)
 
     def environment(self, stage: dict[str, Any], folder: Path) -> dict[str, str]:
-        guard = self.area / "guard"
-        allowed = [folder, guard, self.state, sys.prefix, *self.sweep["readable"]]
+        code = self.work / "code"
+        readable = [folder, code, self._state, sys.prefix, *self.settings["readable"]]
         own = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-            "PYTHONPATH": os.pathsep.join([str(guard), str(folder / "src")]),
+            "PYTHONPATH": os.pathsep.join(str(path) for path in (code / "undeclared_reads", code / "src", code)),
             "PYTHONDONTWRITEBYTECODE": "1",
             "DVC_ROOT": str(folder),
             "DVC_STAGE": stage["stage"],
-            "RESGRID_STATE": str(self.state),
+            "RESGRID_STATE": str(self._state),
             "RESGRID_PROGRESS": str(self.progress),
-            "RESGRID_GUARD_ROOT": self.sweep["root"],
-            "RESGRID_GUARD_ALLOWED": os.pathsep.join(str(path) for path in allowed),
+            "RESGRID_REPOSITORY": self.settings["root"],
+            "RESGRID_READABLE": os.pathsep.join(str(path) for path in readable),
         }
-        return _kept_environment() | self.sweep["environment"] | own
-
-    @property
-    def progress(self) -> Path:
-        return self.area / "progress" / f"{self.cell}.json"
+        return _kept_environment() | self.settings["environment"] | own
 
     def log(self, stage: str) -> Path:
-        return self.area / "logs" / f"{stage}.log"
+        return self.work / "logs" / f"{stage}.log"
 
     def shown_log(self, stage: str) -> str:
-        """The log's place on the driver's side."""
-        return str(self.home / "logs" / f"{stage}.log")
+        """The log's path on the driver's side."""
+        return str(self._home / "logs" / f"{stage}.log")
 
     def send_log(self, stage: str) -> None:
-        if not self.shared and self.log(stage).exists():
+        if not self._is_shared and self.log(stage).exists():
             self._send(self.log(stage), Path(self.shown_log(stage)))
 
     def fetch_state(self) -> None:
-        """Checkpoints and records of earlier attempts, which may have been on another node."""
-        if self.shared:
+        """Fetch checkpoints and records of earlier attempts, which may have run on another node."""
+        if self._is_shared:
             return
-        for path in ray.get(self.file_server.state_of.remote(str(self.home_state), self._saved_as)):
-            self._fetch(str(self.home_state / path), self.state / path)
-            self._sent[path] = _stamp(self.state / path)
+        for path in ray.get(self.file_server.state_of.remote(str(self._home_state), self._saved_as)):
+            self._fetch(str(self._home_state / path), self._state / path)
+            self._sent[path] = _stamp(self._state / path)
 
     def send_state(self) -> None:
-        """New checkpoints and records, in the order in which they were written: a seal after what it seals."""
-        if self.shared:
+        """Send new checkpoints and records in the order of writing: a checksum file follows its checkpoint."""
+        if self._is_shared:
             return
-        files = [*self.state.glob(f"checkpoints/{self._saved_as}-*/*"), *self.state.glob(f"records/{self._saved_as}-*")]
+        state = self._state
         now: dict[str, tuple[int, int]] = {}
-        for file in files:
-            with contextlib.suppress(FileNotFoundError):  # an old checkpoint, dropped just now
-                now[file.relative_to(self.state).as_posix()] = _stamp(file)
+        for file in [*state.glob(f"checkpoints/{self._saved_as}-*/*"), *state.glob(f"records/{self._saved_as}-*")]:
+            with contextlib.suppress(FileNotFoundError):  # an old checkpoint that was deleted just now
+                now[file.relative_to(state).as_posix()] = _stamp(file)
         for path in sorted(now, key=lambda path: now[path][1]):
             if self._sent.get(path) != now[path] and not path.endswith((".tmp", ".partial")):
                 with contextlib.suppress(FileNotFoundError):
-                    self._send(self.state / path, self.home_state / path)
+                    self._send(state / path, self._home_state / path)
                     self._sent[path] = now[path]
         for path in [path for path in self._sent if path not in now]:
-            ray.get(self.file_server.remove.remote(str(self.home_state / path)))
+            ray.get(self.file_server.remove.remote(str(self._home_state / path)))
             del self._sent[path]
 
-    def _target(self, folder: Path, path: str) -> Path:
-        self._expected.add(path)
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return target
-
     def _local(self, source: str, md5: str) -> Path:
-        """A file with this content on this node; a node without a view of the driver's files gets it once."""
-        if self.shared:
+        """The path of an object of DVC's cache on this node, which fetches the object once if need be."""
+        if self._is_shared:
             return Path(source)
-        blob = self.area / "blobs" / md5
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(blob.with_suffix(".lock")):
-            if not blob.exists():
-                partial = blob.with_suffix(".partial")
+        local = self.work / "objects" / md5
+        local.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(local.with_suffix(".lock")):
+            if not local.exists():
+                partial = local.with_suffix(".partial")
                 self._fetch(source, partial)
-                with partial.open("rb") as file:
-                    found = hashlib.file_digest(file, "md5").hexdigest()
-                if found != md5:
-                    raise CellFailedError(f"{source} arrived with MD5 {found}, not {md5}")
+                if (found := _md5(partial)) != md5:
+                    raise CellFailedError(f"{source}: {found}: the MD5 must be {md5}; rerun the sweep")
                 partial.chmod(0o444)
-                partial.replace(blob)
-        return blob
+                partial.replace(local)
+        return local
 
     def _fetch(self, source: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -266,94 +251,105 @@ class _Place:
 
 
 def _execute(
-    stage: dict[str, Any], place: _Place, folder: Path, report: Callable[[dict[str, Any]], None]
+    stage: dict[str, Any], node: _Node, folder: Path, report: Callable[[dict[str, Any]], None]
 ) -> tuple[int, bool]:
-    """Run the commands through the supervisor. Returns the exit status, and whether the user stopped them."""
-    supervisor = _the_keeper(place)
+    """Run the commands through the supervisor. Returns the exit status, and whether the user terminated them."""
+    supervisor = _start_supervisor(node)
     assert supervisor.stdout is not None
-    log = place.log(stage["stage"])
-    for path in (log, place.progress):
+    log = node.log(stage["stage"])
+    for path in (log, node.progress):
         path.parent.mkdir(parents=True, exist_ok=True)
-    place.progress.unlink(missing_ok=True)
-    environment = place.environment(stage, folder)
-    order = {"run": stage["commands"], "cwd": str(folder), "env": environment, "log": str(log)}
-    _order(supervisor, order)
-    told, reported, synced = "go", 0.0, time.monotonic()
-    shown = b""
+    node.progress.unlink(missing_ok=True)
+    environment = node.environment(stage, folder)
+    _order(supervisor, {"run": stage["commands"], "cwd": str(folder), "env": environment, "log": str(log)})
+    passed_on, reported, synced = "run", 0.0, time.monotonic()
+    shown = ""
     try:
         while True:
             ready, _, _ = select.select([supervisor.stdout], [], [], POLL_SECONDS)
             if ready:
                 answer = supervisor.stdout.readline()
                 if not answer:
-                    raise CellFailedError(f"{stage['stage']}: the process that started it died; its log: {log}")
-                return json.loads(answer)["exit"], told != "go"
+                    raise CellFailedError(f"{stage['stage']}: its supervisor died; read {log}")
+                return json.loads(answer)["exit"], passed_on != "run"
             now = time.monotonic()
             if now - reported >= REPORT_SECONDS:
                 reported = now
-                wish: str = ray.get(place.file_server.wish.remote())
-                if wish != told:
-                    told = wish
-                    _order(supervisor, {wish: True})
-                progress = _read_or_empty(place.progress).encode()
+                request: str = ray.get(node.file_server.request.remote())
+                if request != passed_on:
+                    passed_on = request
+                    _order(supervisor, {request: True})
+                progress = _read_or_empty(node.progress)
                 if progress and progress != shown:
                     shown = progress
                     report(json.loads(progress))
             if now - synced >= SYNC_SECONDS:
-                place.send_state()
+                node.send_state()
                 synced = time.monotonic()
     except BaseException:
-        # Without us nobody waits for the command: closing the input has the supervisor end it.
-        _dismiss_keeper()
+        # Nothing waits for the command any more: a supervisor terminates it when its input closes.
+        _dismiss_supervisor()
         raise
 
 
 def clear(token: str) -> None:
-    """Delete what a sweep has sent to this node."""
-    shutil.rmtree(_own_area(token), ignore_errors=True)
+    """Delete the files that a sweep has sent to this node."""
+    shutil.rmtree(_private_folder() / token, ignore_errors=True)
 
 
-def _own_area(token: str) -> Path:
-    """Where a node works that doesn't see the sweep's folder."""
-    return Path(tempfile.gettempdir()) / f"resgrid-{os.getuid()}" / token
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files by their paths below a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, content in contents.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
 
 
-def _end(code: int) -> str:
-    """How a command ended, by its exit status; a shell gives 128 more than the signal that its command died of."""
-    number = -code if code < 0 else code - 128
-    return f"was killed by signal {number}" if number in signal.valid_signals() else f"ended with exit status {code}"
+def _private_folder() -> Path:
+    """The folder for nodes that can't read the driver's files; other users of the node can't read or replace it."""
+    folder = Path(tempfile.gettempdir()) / f"resgrid-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise CellFailedError(f"{folder}: not a private folder of this user; delete it or set TMPDIR for Ray")
+    return folder
 
 
-def _the_keeper(place: _Place) -> subprocess.Popen[bytes]:
-    if not _keeper:
-        command = [sys.executable, str(place.area / "supervisor.py"), *place.sweep["warm"]]
-        _keeper.append(
+def _reason(status: int) -> str:
+    """Describe an exit status; a shell adds 128 to the signal that killed its command."""
+    number = -status if status < 0 else status - 128
+    return f"was killed by signal {number}" if number in signal.valid_signals() else f"exit status {status}"
+
+
+def _start_supervisor(node: _Node) -> subprocess.Popen[bytes]:
+    if not _supervisors:
+        _supervisors.append(
             subprocess.Popen(
-                command,
+                [sys.executable, str(node.work / "code/supervisor.py"), *node.settings["warm"]],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=_kept_environment() | place.sweep["environment"],
-                cwd=place.area,
+                env=_kept_environment() | node.settings["environment"],
+                cwd=node.work,
                 start_new_session=True,
             )
         )
-    return _keeper[0]
+    return _supervisors[0]
 
 
 def _kept_environment() -> dict[str, str]:
-    """What of this worker's environment is a cell's business too.
+    """The part of this worker's environment that cells inherit.
 
-    Ray's settings aren't, nor the Slurm job's that Ray runs in, of which Lightning would take a cell with several
-    devices to be a part. OMP_NUM_THREADS is Ray's; the parameters say the threads.
+    Ray's variables don't belong to a cell, nor do those of a Slurm job around Ray: Lightning would take a cell with
+    several devices for a part of the job. OMP_NUM_THREADS is Ray's; params.yaml contains the number of threads.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "SLURM_"))}
     kept.pop("OMP_NUM_THREADS", None)
     return kept
 
 
-def _dismiss_keeper() -> None:
-    while _keeper:
-        supervisor = _keeper.pop()
+def _dismiss_supervisor() -> None:
+    while _supervisors:
+        supervisor = _supervisors.pop()
         for pipe in (supervisor.stdin, supervisor.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -373,15 +369,6 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _write_once(path: Path, text: str) -> None:
-    if _read_or_empty(path) == text:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
 def _read_or_empty(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -389,8 +376,9 @@ def _read_or_empty(path: Path) -> str:
         return ""
 
 
-def _is_below_any(path: Path, folders: list[Path]) -> bool:
-    return any(path == folder or path.is_relative_to(folder) for folder in folders)
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -1,20 +1,20 @@
-"""DVC's graph, read and written through DVC's own objects: which cells are stale, what they need, what they gave.
+"""Reads and records DVC's graph through DVC's own objects: stale cells, their dependencies and their outputs.
 
-DVC's Python interface at this depth is internal: `pyproject.toml` pins its minor version, and a test holds the lock
-entries that are written here against those of `dvc repro`.
+DVC's Python interface at this depth is internal. `pyproject.toml` pins its minor version, and a test compares the lock
+entries that are written here with those of `dvc repro`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,79 +22,74 @@ import networkx
 from dvc.dependency.param import ParamsDependency
 from dvc.dvcfile import LOCK_FILE
 from dvc.exceptions import DvcException
+from dvc.fs import localfs
 from dvc.repo import Repo, lock_repo
+from dvc.rwlock import rwlock
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.serialize import to_lockfile
 from dvc.utils.serialize import dumps_yaml
+from dvc_data.hashfile.hash import file_md5
 from dvc_data.hashfile.hash_info import HashInfo
-from ruamel.yaml import YAML
 
 from resgrid.artifacts.files import write_atomically
+from resgrid.config.reading import with_changes
 
 LOCK_HEAD = "schema: '2.0'\nstages:\n"
 
-# The stages that are run for each cell, in this order. What comes before them is brought up to date first.
+# The pipeline stages of a cell, in their order. All stages before them are brought up to date first.
 TRAIN, EVALUATE = "train", "evaluate"
 CELL_STAGES = (TRAIN, EVALUATE)
 
+# Bytes of a dependency that is not in DVC's cache, such as a manifest: nodes get its content with each cell.
+MAX_UNCACHED = 8 * 1024 * 1024
+
 
 class GraphError(ValueError):
-    """The graph can't be swept as it is; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Dependency:
-    """One file that a stage declares to read.
-
-    Attributes:
-        path: below the repository's root.
-        md5: of its content when the plan was made.
-        source: a file that holds that content and never changes: in DVC's cache, or in the sweep's own store.
-        is_data: from DVC's cache, so that a link will do; code is copied.
-    """
-
-    path: str
-    md5: str
-    source: str
-    is_data: bool
+    """DVC's graph can't be swept in its present state; the message contains the fix."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a stage is a function of, as it was when the plan was made.
+    """All dependencies of a pipeline stage but for code, as they were when the plan was made.
 
     Attributes:
         stage: such as `train@resnet20-A-0`.
         commands: of the stage, in order.
-        files: its dependencies.
-        params: path and content of its parameter files, with the declared parameters only.
-        outs: paths below the repository's root.
-        made_by_train: dependencies that the cell's `train` stage writes in the same sweep.
+        files: MD5 of each dependency by its path, which is relative to the repository's root.
+        cached: objects of DVC's cache that contain dependencies, by the dependency's path.
+        contents: content of the other dependencies, such as manifests, by path.
+        params: declared parameters by parameter file, nested as in the file.
+        outs: paths of the outputs.
+        made_by_train: dependencies that the cell's `train` stage writes in this sweep; `files` lacks them.
     """
 
     stage: str
     commands: list[str]
-    files: list[Dependency]
-    params: dict[str, str]
-    outs: list[str]
+    files: dict[str, str] = field(default_factory=dict)
+    cached: dict[str, str] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    params: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outs: list[str] = field(default_factory=list)
     made_by_train: list[str] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Everything that decides the outputs, in JSON's types."""
+        return {"commands": self.commands, "files": self.files, "params": self.params}
 
 
 class Graph:
-    """The repository's graph.
+    """The pipeline stages of the repository in `root`."""
 
-    Args:
-        root: the repository's folder.
-        store: a folder for copies of the code; files are named by their MD5.
-    """
-
-    def __init__(self, root: Path, store: Path) -> None:
-        # DVC tells of each cached stage; the plan's table does that here.
+    def __init__(self, root: Path) -> None:
+        # DVC prints a line for each cached stage; the plan's table shows them here.
         logging.getLogger("dvc").setLevel(logging.ERROR)
-        self.root, self._store = root, store
+        self.root = root
         self._repo = Repo(str(root), _wait_for_lock=True)
-        self._planned: dict[str, PipelineStage] = {}
+        self._planned: dict[str, tuple[PipelineStage, Snapshot]] = {}
+        self._recorded: dict[str, PipelineStage] = {}
+        self._branch, self._commit = self._git("symbolic-ref", "--quiet", "HEAD"), self._git("rev-parse", "HEAD")
 
     @property
     def cache(self) -> Path:
@@ -102,20 +97,33 @@ class Graph:
         return Path(self._repo.cache.local.path)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep other DVC commands out, and the graph in memory: after each release DVC reads it anew, for a second."""
+        """Lock out other DVC commands and keep the graph in memory, which takes DVC a second to read again."""
         return lock_repo(self._repo)
 
-    def bring_upstream_up_to_date(self, run: bool = True) -> list[str]:
-        """Run `dvc repro` for what the cells rest on.
-
-        Args:
-            run: False only tells which stages are stale.
-
-        Returns:
-            The stages that were stale.
+    @contextmanager
+    def cells_reserved(self) -> Iterator[None]:
+        """Make other sweeps and `dvc repro` refuse to run cells meanwhile, as DVC does for a stage that runs.
 
         Raises:
-            GraphError: a stage failed; DVC has said why.
+            GraphError: another process runs a cell; the message names the process.
+        """
+        with self.locked():
+            outs = [self._path(out) for stage in self._cell_stages() for out in stage.outs]
+        folders = sorted({str(self.root / path.partition("/")[0]) for path in outs})
+        hardlink = self._repo.config["core"].get("hardlink_lock", False)
+        with ExitStack() as held:
+            try:
+                held.enter_context(rwlock(self._repo.tmp_dir, self._repo.fs, " ".join(sys.argv), [], folders, hardlink))
+            except DvcException as error:
+                lock = f"{self._repo.tmp_dir}/rwlock"
+                raise GraphError(f"{error}\nWait until that process ends; delete {lock} if there is none") from None
+            yield
+
+    def bring_upstream_up_to_date(self, run: bool = True) -> list[str]:
+        """Run `dvc repro` for the stages that cells depend on, or only find them, and return the stale stages' names.
+
+        Raises:
+            GraphError: a stage failed; DVC has printed the reason.
         """
         with self.locked():
             cells = set(self._cell_stages())
@@ -125,58 +133,59 @@ class Graph:
         if stale and run:
             command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *sorted(parents)]
             if subprocess.run(command, cwd=self.root, check=False).returncode:
-                raise GraphError(f"{', '.join(stale)} failed: nothing was trained; mend it and run the sweep again")
+                raise GraphError(f"{', '.join(stale)}: failed, so no cell was trained; fix it and rerun the sweep")
         return stale
 
     def cells(self) -> dict[str, list[str]]:
-        """The cells of the grid and their stages' names, `train` first."""
+        """The cells of the grid and the names of their stages, `train` first."""
         with self.locked():
             cells: dict[str, list[str]] = {}
-            stages = {str(stage.addressing) for stage in self._cell_stages()}
             for stage in self._cell_stages():
                 group, _, cell = str(stage.addressing).partition("@")
-                if group == TRAIN:
-                    cells[cell] = [name for name in (f"{group}@{cell}" for group in CELL_STAGES) if name in stages]
+                if group == TRAIN or cell in cells:
+                    cells.setdefault(cell, []).append(str(stage.addressing))
             return cells
 
     def why_stale(self, stage_name: str) -> str | None:
-        """In few words why a stage must run, or None if it is up to date."""
+        """The reason why a stage is stale, in a few words; None if it is up to date."""
         with self.locked():
             return _reasons(self._stage(stage_name))
 
     def restore(self, stage_name: str, dry: bool = False) -> bool:
-        """Take a stage's outs from DVC's run cache, if they were made from the same dependencies before.
+        """Restore a stage's outputs from DVC's run cache, if it contains a run with the same dependencies.
 
         Args:
-            dry: only tell whether the cache holds them.
+            dry: only tell whether the run cache contains the outputs.
         """
         with self.locked():
-            if not self._is_restorable(self._stage(stage_name)):
-                return False
-            if dry:
-                return True
             stage = self._stage(stage_name)
-            stage.remove_outs(ignore_remove=False, force=False)
-            self._repo.stage_cache.restore(stage)
-            stage.save()
-            stage.commit()
-            self._dump(stage)
-            return True
+            restorable = self._is_restorable(stage)
+            if restorable and not dry:
+                stage.remove_outs(ignore_remove=False, force=False)
+                self._repo.stage_cache.restore(stage)
+                stage.save()
+                stage.commit()
+                self._dump(stage)
+            return restorable
 
     def snapshot(self, stage_name: str, train: Snapshot | None = None) -> Snapshot:
-        """Hash and keep what a stage depends on.
+        """Hash a stage's dependencies.
 
         Args:
-            train: the snapshot of the cell's `train`, if that runs first: its outs are taken from there.
+            train: the snapshot of the cell's `train`, if that stage runs first and writes some of them.
 
         Raises:
-            GraphError: a dependency is missing, or was written to while it was read.
+            GraphError: a dependency is missing, is too large to be sent, or was edited meanwhile.
         """
         pending = set(train.outs) if train else set()
         with self.locked():
             stage = self._stage(stage_name)
-            files: list[Dependency] = []
-            params: dict[str, str] = {}
+            snapshot = Snapshot(
+                stage=stage_name,
+                commands=stage.cmd if isinstance(stage.cmd, list) else str(stage.cmd).splitlines(),
+                outs=[self._path(out) for out in stage.outs],
+                made_by_train=sorted(pending & {self._path(dependency) for dependency in stage.deps}),
+            )
             for dependency in stage.deps:
                 path = self._path(dependency)
                 if path in pending:
@@ -184,89 +193,107 @@ class Graph:
                 try:
                     dependency.save()
                 except DvcException as error:
-                    raise GraphError(f"{stage_name}: its dependency {path}: {error}") from None
+                    raise GraphError(f"{stage_name}: {path}: {error}; run `dvc repro {stage_name}`") from None
                 if isinstance(dependency, ParamsDependency):
-                    params[path] = _yaml(cast("dict[str, Any]", dependency.hash_info.value))
+                    snapshot.params[path] = with_changes({}, cast("dict[str, Any]", dependency.hash_info.value))
                 else:
-                    files += self._files(path, dependency)
-            # The stage remembers the hashes that it has now, until it is committed.
-            self._planned[stage_name] = stage
-            return Snapshot(
-                stage=stage_name,
-                commands=stage.cmd if isinstance(stage.cmd, list) else str(stage.cmd).splitlines(),
-                files=files,
-                params=params,
-                outs=[self._path(out) for out in stage.outs],
-                made_by_train=sorted(pending & {self._path(dependency) for dependency in stage.deps}),
-            )
+                    self._add_files(snapshot, path, dependency)
+            # The stage keeps these hashes until it is committed.
+            self._planned[stage_name] = stage, snapshot
+            return snapshot
 
     def commit(self, stage_name: str, delivered: Path) -> None:
-        """Put a stage's outs in their places and record them with the hashes of the snapshot.
+        """Copy a stage's outputs into the workspace and record them with the hashes of what the stage read.
 
         Args:
-            delivered: the folder that holds the outs, by their paths below the repository's root.
+            delivered: the folder of deliveries; see `recorder`.
 
         Raises:
-            OSError: an out can't be put in its place.
-            DvcException: DVC can't take it, for instance as the disk is full.
+            OSError: an output can't be copied.
+            DvcException: DVC can't record the stage, for example because the disk is full.
+            GraphError: the stage read outputs of a `train` that are not the recorded ones, or another branch or an
+                earlier commit is checked out, to which dvc.lock belongs now.
         """
-        stage = self._planned[stage_name]
-        group, _, cell = stage_name.partition("@")
+        stage, snapshot = self._planned[stage_name]
+        before = [self._branch, self._git("merge-base", self._commit, "HEAD") if self._commit else ""]
+        if before != [self._git("symbolic-ref", "--quiet", "HEAD"), self._commit]:
+            raise GraphError(f"{self._branch or self._commit}: another branch or an earlier commit is checked out")
         with self.locked():
-            for out in stage.outs:
-                path = self._path(out)
-                place = self.root / path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                if place.is_dir() and not place.is_symlink():
-                    shutil.rmtree(place)
-                (delivered / path).replace(place)
-            if group == EVALUATE and (train := self._planned.get(f"{TRAIN}@{cell}")):
-                made = {self._path(out): out for out in train.outs}
-                for dependency in stage.deps:
-                    if out := made.get(self._path(dependency)):
-                        dependency.hash_info, dependency.meta = out.hash_info, cast("Any", out.meta)
-                        dependency.hash_name = out.hash_name
+            self._take_hashes_of_train(stage, snapshot, read_marker(delivered, stage_name)["files"])
+            for path in snapshot.outs:
+                _copy_into_place(delivered / stage_name / path, self.root / path)
             stage.save_outs()
             stage.md5 = stage.compute_md5()
             self._repo.stage_cache.save(stage)
             stage.ignore_outs()
             stage.commit()
             self._dump(stage)
+        self._recorded[stage_name] = stage
+
+    def check_cache(self, snapshots: Iterable[Snapshot]) -> None:
+        """Compare the objects of DVC's cache that cells will read with their hashes.
+
+        Raises:
+            GraphError: an object is damaged.
+        """
+        objects = {source: snapshot.files[path] for snapshot in snapshots for path, source in snapshot.cached.items()}
+        for source, md5 in objects.items():
+            if file_md5(source, localfs) != md5:
+                raise GraphError(f"{source}: damaged (MD5 mismatch); delete it and rerun the sweep, which restores it")
 
     def bring_downstream_up_to_date(self) -> int:
-        """Run `dvc repro` for what comes after the cells, the report, and for nothing else. Returns its exit status."""
+        """Run `dvc repro` for the stages after the cells, such as the report, alone. Returns its exit status."""
         with self.locked():
             cells = set(self._cell_stages())
             graph = self._repo.index.graph
             before = {stage for cell in cells for stage in networkx.descendants(graph, cell)} | cells
             after = [stage.addressing for stage in networkx.topological_sort(graph) if stage not in before]
-        # DVC's graph points from a stage to those that it depends on.
+        # DVC's graph points from a stage to the stages that it depends on.
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *reversed(after)]
         return subprocess.run(command, cwd=self.root, check=False).returncode if after else 0
 
+    def _take_hashes_of_train(self, stage: PipelineStage, snapshot: Snapshot, read: dict[str, str]) -> None:
+        """Give `evaluate` the recorded hashes of what its `train` wrote, if they are those of what it read."""
+        train = self._recorded.get(snapshot.stage.replace(EVALUATE, TRAIN, 1))
+        made: dict[str, Any] = {self._path(out): out for out in train.outs} if train else {}
+        for dependency in stage.deps:
+            path = self._path(dependency)
+            if path in snapshot.made_by_train:
+                if path not in made or made[path].hash_info.value != read[path]:
+                    raise GraphError(f"{path}: what {snapshot.stage} read is not recorded")
+                dependency.hash_info, dependency.meta = made[path].hash_info, made[path].meta
+                dependency.hash_name = made[path].hash_name
+
     def _dump(self, stage: PipelineStage) -> None:
-        """Write a stage's entry of dvc.lock in the bytes that DVC would write, but the file by rename, and without
-        reading the other entries: DVC writes in place, where a kill would empty the file."""
-        place = self.root / LOCK_FILE
-        lock = place.read_text(encoding="utf-8") if place.exists() else LOCK_HEAD
+        """Write a stage's entry of dvc.lock in the bytes that DVC would write, without parsing the other entries.
+
+        The file is replaced as a whole: DVC writes in place, so that a kill would empty it.
+        """
+        path = self.root / LOCK_FILE
+        lock = path.read_text(encoding="utf-8") if path.exists() else LOCK_HEAD
         if not lock.startswith(LOCK_HEAD):
-            raise DvcException(f"{place} doesn't begin as DVC writes it: run `dvc commit` once, and the sweep again")
+            raise DvcException(f"{path}: not written by DVC; run `dvc commit` once and rerun the sweep")
         entry = dumps_yaml({"stages": to_lockfile(stage)}).removeprefix("stages:\n")
-        write_atomically(place, with_entry(lock, entry).encode())
+        write_atomically(path, with_entry(lock, entry).encode())
+
+    def _git(self, *arguments: str) -> str:
+        """The output of a git command; an empty string outside a git repository and for a failed command."""
+        done = subprocess.run(["git", *arguments], cwd=self.root, check=False, capture_output=True, text=True)
+        return done.stdout.strip()
 
     def _cell_stages(self) -> list[PipelineStage]:
         stages = [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
-        return [s for group in CELL_STAGES for s in stages if str(s.addressing).partition("@")[0] == group]
+        return [s for group in CELL_STAGES for s in stages if str(s.addressing).startswith(f"{group}@")]
 
     def _stage(self, name: str) -> PipelineStage:
-        # Not `repo.stage.collect(name)`, which reads the whole of dvc.lock each time. Names are compared first, since a
-        # stage's address takes a while to make, which large grids would notice.
+        # `repo.stage.collect(name)` would read all of dvc.lock each time. Names are compared first because a stage's
+        # address takes time to make, which is noticeable on large grids.
         found = (stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage) and stage.name == name)
         return next(stage for stage in found if stage.addressing == name)
 
     def _is_restorable(self, stage: PipelineStage) -> bool:
         if stage.changed_stage() or not stage.deps_cached():
-            # The outs in the lock belong to other dependencies; without them the run cache is asked.
+            # The outputs in dvc.lock belong to other dependencies; without their hashes DVC asks the run cache.
             for out in stage.outs:
                 out.hash_info = HashInfo()
             try:
@@ -282,31 +309,22 @@ class Graph:
     def _path(self, item: Any) -> str:
         return Path(item.fs_path).relative_to(self.root).as_posix()
 
-    def _files(self, path: str, dependency: Any) -> list[Dependency]:
-        """The files of a saved dependency, which may be a folder."""
-        hash_info = dependency.hash_info
-        if not hash_info.isdir:
-            return [self._file(path, hash_info.value)]
-        return [self._file("/".join((path, *key)), entry.value) for key, _, entry in dependency.obj]
-
-    def _file(self, path: str, md5: str) -> Dependency:
-        cached = Path(self._repo.cache.local.oid_to_path(md5))
-        if cached.exists():
-            return Dependency(path, md5, str(cached), is_data=True)
-        kept = self._store / md5
-        if not kept.exists():
-            content = (self.root / path).read_bytes()
-            if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-                raise GraphError(f"{path} was written to while the plan was made; run the sweep again")
-            self._store.mkdir(parents=True, exist_ok=True)
-            partial = kept.with_suffix(".partial")
-            partial.write_bytes(content)
-            partial.replace(kept)
-        return Dependency(path, md5, str(kept), is_data=False)
+    def _add_files(self, snapshot: Snapshot, path: str, dependency: Any) -> None:
+        """Add a hashed dependency, which may be a folder, to a snapshot."""
+        entries = {path: dependency.hash_info.value}
+        if dependency.hash_info.isdir:
+            entries = {"/".join((path, *key)): entry.value for key, _, entry in dependency.obj}
+        for name, md5 in entries.items():
+            snapshot.files[name] = md5
+            cached = Path(self._repo.cache.local.oid_to_path(md5))
+            if cached.exists():
+                snapshot.cached[name] = str(cached)
+            else:
+                snapshot.contents[name] = _content(self.root / name, name, md5)
 
 
 def with_entry(lock: str, entry: str) -> str:
-    """The text of dvc.lock with a stage's entry instead of the one that it has there, or else at the end."""
+    """Replace a stage's entry in the text of dvc.lock, or append the entry."""
     key = entry.partition("\n")[0] + "\n"
     start = lock.find("\n" + key) + 1
     if not start:
@@ -317,52 +335,57 @@ def with_entry(lock: str, entry: str) -> str:
     return lock[:start] + entry + lock[end:]
 
 
+def read_marker(delivered: Path, stage_name: str) -> dict[str, Any]:
+    """The inputs of a delivered stage, as it read them."""
+    return json.loads((delivered / f"{stage_name}.json").read_text(encoding="utf-8"))
+
+
+def _copy_into_place(source: Path, target: Path) -> None:
+    """Copy a file or folder next to its target, then rename the copy: the source may be on another file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, partial)
+        _remove(target)
+        partial.replace(target)
+    finally:
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _content(file: Path, path: str, md5: str) -> bytes:
+    if (size := file.stat().st_size) > MAX_UNCACHED:
+        raise GraphError(f"{path}: {size} bytes: not in DVC's cache and too large to be sent; run `dvc commit`")
+    content = file.read_bytes()
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+        raise GraphError(f"{path}: edited while the plan was made; rerun the sweep")
+    return content
+
+
 def _reasons(stage: PipelineStage) -> str | None:
-    """DVC's status of a stage in few words."""
+    """Summarize the status that DVC gives as `[{"changed deps": {"params.yaml": {"train.max_steps": "modified"}}}]`."""
     status = stage.status().get(str(stage.addressing), [])
     if not status:
         return None
     if not any(out.hash_info for out in stage.outs):
         return "never run"
-    words: list[str] = []
+    changes: dict[str, Any] = {}
     for entry in status:
-        if isinstance(entry, str):
-            words.append(entry)
-            continue
-        # The annotation of DVC's method leaves out the level below: {"changed deps": {"params.yaml": {…}}}.
-        changes = cast("dict[str, dict[str, Any]]", entry)
-        words += _dependency_words(changes.get("changed deps", {}))
-        if outs := changes.get("changed outs"):
-            words.append(f"{_count(outs, 'out')} {', '.join(sorted(set(outs.values())))}")
-    return "; ".join(words)
+        changes |= {entry: ""} if isinstance(entry, str) else entry
+    outs = changes.pop("changed outs", {})
+    counted = {f"{len(outs)} output{'s' if len(outs) > 1 else ''}": ", ".join(sorted(set(outs.values())))}
+    return "; ".join(_leaves(changes | (counted if outs else {})))
 
 
-def _dependency_words(deps: dict[str, Any]) -> Iterable[str]:
-    """`{"params.yaml": {"train.lr": "modified"}, "src/a.py": "modified"}` as `train.lr modified`, `code: src/a.py`."""
-    code = [path for path in deps if path.endswith(".py")]
-    for path, change in deps.items():
+def _leaves(changes: dict[str, Any]) -> Iterator[str]:
+    for name, change in changes.items():
         if isinstance(change, dict):
-            yield from (f"{name} {what}" for name, what in change.items())
-        elif path not in code:
-            yield f"{path} {change}"
-    if code:
-        yield f"code: {code[0]}" if len(code) == 1 else f"code: {len(code)} files"
-
-
-def _count(items: Iterable[object], noun: str) -> str:
-    number = len(list(items))
-    return f"{number} {noun}{'s' if number > 1 else ''}"
-
-
-def _yaml(values: dict[str, Any]) -> str:
-    """Dotted names and values as the YAML of a parameter file that holds these alone."""
-    nested: dict[str, Any] = {}
-    for name, value in values.items():
-        *parents, last = name.split(".")
-        place = nested
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    text = StringIO()
-    YAML(typ="safe", pure=True).dump(nested, text)
-    return text.getvalue()
+            yield from _leaves(change)
+        else:
+            yield f"{name} {change}".strip()

@@ -1,4 +1,4 @@
-"""The plan of a sweep: which cells run which stages, why, in which order, with which resources."""
+"""The plan of a sweep: which cells run which pipeline stages, why, in which order and with which resources."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from resgrid.config.sweep import SweepConfig
 from resgrid.config.whole import Config
 from resgrid.sweep.graph import Graph, GraphError
 
-RESTORED = "restored from the run cache"
-
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell that isn't up to date.
+    """A stale cell.
 
     Attributes:
         name: such as `resnet20-A-0`.
-        stages: those that must run, `train` first; empty if the run cache holds them all.
-        restored: those that the run cache holds.
+        stages: stages that must run, `train` first; empty if the run cache contains them all.
+        restored: stages that the run cache contains.
         reason: why the first of them is stale.
     """
 
@@ -36,17 +34,15 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells that were chosen.
+    """The selected cells.
 
     Attributes:
-        cells: those with something to do, the longest first.
-        fresh: the names of those that are up to date.
-        left_out: stale cells that were not chosen.
+        cells: stale cells, the longest first.
+        up_to_date: names of the other selected cells.
     """
 
     cells: list[PlannedCell]
-    fresh: list[str]
-    left_out: list[str]
+    up_to_date: list[str]
 
     @property
     def to_run(self) -> list[PlannedCell]:
@@ -54,21 +50,21 @@ class Plan:
 
 
 def choose(names: Iterable[str], patterns: list[str], seeds: list[int] | None) -> list[str]:
-    """The cells that a pattern names, by their own or their network's name, with the given seeds.
+    """Select cells by patterns of their own or their network's name, and by seed.
 
     Raises:
-        ValueError: a pattern or a seed chooses nothing.
+        ValueError: a pattern or a seed selects nothing.
     """
     names = list(names)
     cells = {name: parse_cell(name) for name in names}
     for pattern in patterns:
         if not any(_matches(pattern, name) for name in names):
             networks = ", ".join(dict.fromkeys(cell.network for cell in cells.values()))
-            raise ValueError(f"--select {pattern!r} matches no cell; the networks of the grid are {networks}")
+            raise ValueError(f"--select: {pattern!r}: matches no cell; the grid's networks are {networks}")
     for seed in seeds or []:
         if seed not in {cell.seed for cell in cells.values()}:
             allowed = ", ".join(str(seed) for seed in sorted({cell.seed for cell in cells.values()}))
-            raise ValueError(f"--seeds {seed}: the grid's seeds are {allowed}")
+            raise ValueError(f"--seeds: {seed}: not in the grid; use {allowed}")
     return [
         name
         for name, cell in cells.items()
@@ -78,46 +74,36 @@ def choose(names: Iterable[str], patterns: list[str], seeds: list[int] | None) -
 
 
 def make_plan(graph: Graph, patterns: list[str], seeds: list[int] | None, force: bool, dry: bool) -> Plan:
-    """Find what must run, after everything that the run cache holds is put in place.
+    """Find the stages that must run, and restore those that the run cache contains.
 
     Args:
-        graph: with all that comes before the cells up to date.
-        force: run the chosen cells whether they are stale or not, and whatever the run cache holds.
-        dry: change nothing; what follows on a stage that can be restored is not known then.
+        graph: with all stages before the cells up to date.
+        force: run the selected cells even if they are up to date or in the run cache.
+        dry: change nothing; the plan then lacks stages that follow a restored stage.
 
     Raises:
-        GraphError: the graph has no cells.
-        ValueError: a pattern or a seed chooses nothing.
+        ValueError: the graph has no cells, or a pattern or a seed selects nothing.
     """
     grid = graph.cells()
     if not grid:
-        raise GraphError("the graph has no cells: dvc.yaml needs a stage `train` with a matrix")
-    chosen = set(choose(grid, patterns, seeds))
-    cells: list[PlannedCell] = []
-    fresh: list[str] = []
-    left_out: list[str] = []
-    for name, stages in grid.items():
-        cell = _plan_cell(graph, name, stages, force and name in chosen, dry or name not in chosen)
-        if not cell.stages and not cell.restored:
-            fresh.append(name)
-        elif name not in chosen:
-            left_out.append(name)
-        else:
-            cells.append(cell)
+        raise GraphError("dvc.yaml: no cells; add a stage `train` with a matrix")
+    cells = [_plan_cell(graph, name, grid[name], force, dry) for name in choose(grid, patterns, seeds)]
+    up_to_date = [cell.name for cell in cells if not cell.stages and not cell.restored]
+    cells = [cell for cell in cells if cell.stages or cell.restored]
     costs: dict[str, int] = {}
     if len({parse_cell(cell.name).network for cell in cells if cell.stages}) > 1:
         costs = multiply_adds(cell.name for cell in cells)
-    return Plan(sorted(cells, key=lambda cell: -costs.get(cell.name, 0)), fresh, left_out)
+    return Plan(sorted(cells, key=lambda cell: -costs.get(cell.name, 0)), up_to_date)
 
 
 def plan_table(plan: Plan, config: SweepConfig) -> Table:
-    table = Table(title=f"{len(plan.to_run)} cells to run, {len(plan.fresh)} up to date")
+    table = Table(title=f"{len(plan.to_run)} cells to run, {len(plan.up_to_date)} up to date")
     for column in ("cell", "stages", "why", "resources"):
         table.add_column(column, overflow="fold")
     wanted = config.resources
     resources = f"{wanted.cpus:g} CPU" + (f", {wanted.gpus:g} GPU" if wanted.gpus else "")
     for cell in plan.cells:
-        stages = " → ".join(stage.partition("@")[0] for stage in cell.stages) or RESTORED
+        stages = " → ".join(stage.partition("@")[0] for stage in cell.stages) or "restored from the run cache"
         table.add_row(cell.name, stages, cell.reason, resources if cell.stages else "")
     return table
 
@@ -128,7 +114,7 @@ def _plan_cell(graph: Graph, name: str, stages: list[str], force: bool, dry: boo
     first_reason = ""
     for stage in stages:
         if run:
-            run.append(stage)  # it reads what an earlier stage writes anew
+            run.append(stage)  # it depends on a stage that runs
             continue
         reason = graph.why_stale(stage)
         if reason is None and not force:
@@ -144,27 +130,34 @@ def _plan_cell(graph: Graph, name: str, stages: list[str], force: bool, dry: boo
 
 
 def check_resources(config: Config) -> None:
-    """Refuse what a cell can't be given: several nodes, or fewer cores than it has threads, which hinder each other.
+    """Refuse several nodes per cell, and fewer cores than a cell has threads, which would slow each other down.
 
     Raises:
         ValueError: naming the values.
     """
     if config.train.num_nodes > 1:
         raise ValueError(
-            f"train.num_nodes: {config.train.num_nodes}: sweeps and searches train each cell on one node; allowed is 1 "
-            "(docs/exactness.md says how to train one network on several)"
+            f"train.num_nodes: {config.train.num_nodes}: sweeps and searches train each cell on one node; use 1 "
+            "(docs/exactness.md describes how to train one network on several nodes)"
         )
     processes = 1 if config.train.devices == "auto" else config.train.devices
     cpus, threads = config.sweep.resources.cpus, processes * config.train.threads
     if cpus < threads:
         raise ValueError(
-            f"sweep.resources.cpus: {cpus}: must be at least {threads}, the threads of a cell: train.threads "
+            f"sweep.resources.cpus: {cpus}: too few; use at least {threads}, the threads of a cell: train.threads "
             f"{config.train.threads} × train.devices {config.train.devices}"
         )
 
 
+def cells_at_once(config: Config, resources: dict[str, float]) -> float:
+    """The number of cells that run in parallel."""
+    wanted = config.sweep.resources
+    slots = resources.get("CPU", 0.0) // wanted.cpus
+    return min(slots, resources.get("GPU", 0.0) // wanted.gpus) if wanted.gpus else slots
+
+
 def multiply_adds(cells: Iterable[str]) -> dict[str, int]:
-    """What an image costs each cell; all of them train the same number of steps, so the dearest take longest."""
+    """Multiply-adds per image of each cell; all cells train for the same number of steps, so they decide the time."""
     from resgrid.models.complexity import count_network  # imports torch
 
     card = DatasetCard.read(PreparedPaths().card)

@@ -1,22 +1,21 @@
-"""Ray Tune as the scheduler: one trial for each cell, its resources, its retries, and an end on request."""
+"""The connection to a Ray cluster that sweeps and searches share: start, file server, termination and Tune's events."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import queue
+import secrets
 import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol
 
 from resgrid.config.sweep import SweepConfig
 
-# Read by Ray when it is imported or started: quiet, no reports to its makers, no change of the working folder.
+# Ray reads these when it is imported or started: print less, send no usage statistics, keep the working directory.
 os.environ.update(
     RAY_AIR_NEW_OUTPUT="0",
     RAY_CHDIR_TO_TRIAL_DIR="0",
@@ -36,31 +35,33 @@ Message = dict[str, Any]
 
 
 class ClusterError(ValueError):
-    """There is no such cluster, or it can't run a cell; the message says why."""
+    """The Ray cluster can't be reached or can't run a cell."""
 
 
-@dataclass(frozen=True)
-class Callbacks:
-    """Whom the driver tells what happens, in Tune's own thread: answer at once."""
+class Callbacks(Protocol):
+    """Callbacks on Tune's thread; they must return at once."""
 
-    started: Callable[[str], None]
-    heard: Callable[[str, Message], None]
-    failed: Callable[[str, str, bool], None]
+    def started(self, cell: str) -> None: ...
+
+    def reported(self, cell: str, message: Message) -> None: ...
+
+    def failed(self, cell: str, reason: str, is_last: bool) -> None: ...
 
 
 @contextmanager
 def cluster(config: SweepConfig) -> Iterator[dict[str, float]]:
-    """Be connected to the Ray cluster of the configuration; a local one ends with the block.
+    """Connect to the Ray cluster of the configuration; a local cluster ends with the block.
 
     Yields:
         The cluster's resources, such as `{"CPU": 8.0, "GPU": 1.0}`.
 
     Raises:
-        ClusterError: it can't be reached, or no node has what one cell needs.
+        ClusterError: the cluster can't be reached, or no node has the resources of one cell.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it prints a traceback for each failed cell
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    _make_token_private(config)
     try:
         ray.init(
             address=config.address,
@@ -70,160 +71,156 @@ def cluster(config: SweepConfig) -> Iterator[dict[str, float]]:
             include_dashboard=False if config.address == "local" else None,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(f"sweep.address: {config.address!r}: no Ray cluster there ({_first_line(error)})") from None
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ClusterError(f"sweep.address: {config.address!r}: {reason}; start a Ray cluster there") from None
     try:
         wanted = {"CPU": float(config.resources.cpus), "GPU": config.resources.gpus}
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if not any(all(node.get(name, 0.0) >= count for name, count in wanted.items()) for node in nodes):
-            has = "; ".join(f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU" for node in nodes)
+            has = ", ".join(f"{node.get('CPU', 0):g} CPU and {node.get('GPU', 0):g} GPU" for node in nodes)
             raise ClusterError(
                 f"sweep.resources: cpus {wanted['CPU']:g}, gpus {wanted['GPU']:g}: no node has that; "
-                f"the nodes have {has}"
+                f"use at most what one node has: {has}"
             )
         yield {name: float(count) for name, count in ray.cluster_resources().items()}
     finally:
         ray.shutdown()
 
 
-def run_cells(
-    jobs: dict[str, Message],
-    sweep: Message,
-    config: SweepConfig,
-    storage: Path,
-    listener: Callbacks,
-) -> None:
-    """Run the cells' jobs, in their order as far as the resources allow, until all have ended.
+def _make_token_private(config: SweepConfig) -> None:
+    """Make Ray's token unreadable for others, who could run code in the cluster with it.
 
-    The first Ctrl-C (or SIGTERM) has the running cells save a checkpoint and end, and starts none of the others; the
-    second one kills them.
+    Raises:
+        ClusterError: others can read the token, and this user can't change that.
+    """
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray/auth_token")
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_mode & 0o077:
+            try:
+                path.chmod(0o600)
+            except PermissionError:
+                raise ClusterError(
+                    f"{path}: other users can read Ray's token; make it private with chmod 600"
+                ) from None
+        return
+    if config.address == "local":  # Ray would make a token that all users of this machine can read
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_hex(32))
+
+
+def start_file_server(settings: Message, jobs: dict[str, list[Message]]) -> Any:
+    """Start the file server next to this driver, as an actor.
 
     Args:
-        jobs: by cell: the snapshots of its stages, as `node.run_cell` takes them.
-        sweep: what is common to all of them.
-        storage: an absolute folder for Tune's own files.
+        settings: made by `jobs.settings_of_all`.
+        jobs: the jobs of each cell's stages. Nodes ask for them: each of Tune's trials unpacks the function that it
+            runs, so with the jobs in that function the cost would grow with the square of the number of cells.
     """
-    file_server = start_file_server(sweep, jobs)
-    run_cell, common = cell_runner.run_cell, ray.put(sweep)
-
-    def train_one_cell(trial: Message) -> None:
-        name, given = trial["cell"], cast("Message", ray.get(common))
-        job = cast("Message", ray.get(file_server.job.remote(name)))
-        run_cell(
-            job | {"cell": name, "saved_as": name, "state": given["state"], "sweep": given}, file_server, tune.report
-        )
-
-    resources = tune.PlacementGroupFactory([{"CPU": float(config.resources.cpus), "GPU": config.resources.gpus}])
-    tuner = tune.Tuner(
-        tune.with_resources(train_one_cell, resources),
-        param_space={"cell": tune.grid_search(list(jobs))},
-        # Reusing a worker saves its start of about two seconds, and keeps its supervisor's imports.
-        tune_config=tune.TuneConfig(reuse_actors=True),
-        run_config=tune.RunConfig(
-            name="sweep",
-            storage_path=str(storage),
-            failure_config=tune.FailureConfig(max_failures=config.max_failures),
-            callbacks=[TuneEvents(listener)],
-            verbose=0,
-        ),
-    )
-    with stop_on_signals(file_server):
-        tuner.fit()
-    clear_nodes(sweep)
-
-
-def clear_nodes(common: Message) -> None:
-    """Have the nodes delete what was sent to them."""
-    clear = ray.remote(num_cpus=0, max_retries=0)(cell_runner.clear)
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    there = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
-    done = [clear.options(scheduling_strategy=place).remote(common["token"]) for place in there]
-    # A node that died has nothing left to delete.
-    ray.wait(done, num_returns=len(done), timeout=30)
-
-
-def start_file_server(common: Message, jobs: dict[str, Message]) -> Any:
-    """The file_server beside this driver, as an actor; and what goes to the nodes is ready to go.
-
-    Args:
-        common: what is common to all cells.
-        jobs: by cell, what the nodes ask for when they begin it. Each of Tune's trials unpacks the function that it
-            runs anew, so what is in that function costs the square of the cells.
-    """
-    # Nodes have the packages, but not this repository: these modules go with the function that uses them.
+    # Nodes have the packages, but not this repository: these modules go with the functions that use them.
     cloudpickle.register_pickle_by_value(cell_runner)
     cloudpickle.register_pickle_by_value(file_server)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    work, state = settings["work"], settings["state"]
     return (
         ray.remote(file_server.FileServer)
         .options(num_cpus=0, max_concurrency=16, scheduling_strategy=here)
-        .remote([*common["readable"], common["area"], common["state"]], common["area"], common["state"], jobs)
+        .remote([*settings["readable"], work, state], work, state, jobs)
     )
 
 
+def run_on_tune(
+    function: Callable[[Message], None],
+    config: SweepConfig,
+    settings: Message,
+    callback: TuneEvents,
+    param_space: Message | None = None,
+    **options: Any,
+) -> None:
+    """Run a function as Tune's trainable until all trials have ended, then delete what was sent to the nodes.
+
+    The first Ctrl-C (or SIGTERM) makes running cells save a checkpoint and exit, and no other cell starts; the second
+    kills them.
+
+    Args:
+        options: of `tune.TuneConfig`.
+    """
+    work = Path(settings["work"])
+    resources = tune.PlacementGroupFactory([{"CPU": float(config.resources.cpus), "GPU": config.resources.gpus}])
+    tuner = tune.Tuner(
+        tune.with_resources(function, resources),
+        param_space=param_space,
+        # Reusing a worker saves its start of about two seconds, and keeps its supervisor's imports.
+        tune_config=tune.TuneConfig(reuse_actors=True, **options),
+        run_config=tune.RunConfig(
+            name="cells",
+            storage_path=str(work / "tune"),
+            failure_config=tune.FailureConfig(max_failures=config.max_failures),
+            callbacks=[callback],
+            verbose=0,
+        ),
+    )
+    with _terminating_on_signals(work):
+        tuner.fit()
+    clear = ray.remote(num_cpus=0, max_retries=0)(cell_runner.clear)
+    nodes = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in ray.nodes() if node["Alive"]]
+    done = [clear.options(scheduling_strategy=node).remote(settings["token"]) for node in nodes]
+    ray.wait(done, num_returns=len(done), timeout=30)  # a node that died meanwhile never answers
+
+
 class TuneEvents(tune.Callback):
-    """Passes on what Tune tells of its trials."""
+    """Calls the callbacks on Tune's events."""
 
-    def __init__(self, listener: Callbacks) -> None:
-        self._listener = listener
+    def __init__(self, callbacks: Callbacks) -> None:
+        self._callbacks = callbacks
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune saves itself with its callbacks, to be restored; resgrid goes on from DVC's state instead."""
+    def __getstate__(self) -> Message:
+        """Return nothing: Tune saves its callbacks to restore them, but resgrid resumes from DVC's state."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._listener.started(trial.config["cell"])
+        self._callbacks.started(trial.config["cell"])
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Message, **info: Any) -> None:
-        self._listener.heard(trial.config["cell"], result)
+        self._callbacks.reported(trial.config["cell"], result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._listener.failed(trial.config["cell"], _reason(trial), False)
+        self._callbacks.failed(trial.config["cell"], _reason(trial), False)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._listener.failed(trial.config["cell"], _reason(trial), True)
+        self._callbacks.failed(trial.config["cell"], _reason(trial), True)
 
 
 def _reason(trial: Any) -> str:
-    """Why a trial failed, in a line."""
+    """Why a trial failed, in one line."""
     if trial.error_file and Path(trial.error_file).exists():
         lines = [line for line in Path(trial.error_file).read_text(encoding="utf-8").splitlines() if line.strip()]
         for line in reversed(lines):
             name, _, message = line.partition(": ")
             if name.rpartition(".")[2] in ("CellFailedError", "OSError", "PermissionError", "FileNotFoundError"):
                 return message
-        for line in lines:
-            if "died" in line or "Died" in line:
-                return "its Ray worker or node died"
-        return lines[-1] if lines else "unknown"
+        if any("running low on memory" in line for line in lines):
+            return "its node ran out of memory; raise sweep.resources.cpus to run fewer cells in parallel"
+        if lines and not any("died" in line.lower() for line in lines):
+            return lines[-1]
     return "its Ray worker or node died"
 
 
 @contextmanager
-def stop_on_signals(file_server: Any) -> Iterator[None]:
-    wishes: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    told: list[str] = []
+def _terminating_on_signals(work: Path) -> Iterator[None]:
+    """Request termination at SIGINT and SIGTERM, and at the next signal a kill.
 
-    def note(signum: int, frame: object) -> None:
-        wish = "kill" if told else "stop"
-        told.append(wish)
-        wishes.put(wish)
+    Requests are files, which the file server looks for: a signal handler must not call Ray, which it may interrupt.
+    """
 
-    def pass_on() -> None:
-        # Not in the handler itself: it interrupts whatever Ray is doing at that moment.
-        while (wish := wishes.get()) is not None:
-            ray.get(file_server.want.remote(wish))
+    def request(signum: int, frame: object) -> None:
+        (work / ("kill" if (work / "terminate").exists() else "terminate")).touch()
 
-    thread = threading.Thread(target=pass_on, name="wishes", daemon=True)
-    thread.start()
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    for name in ("terminate", "kill"):
+        (work / name).unlink(missing_ok=True)
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        wishes.put(None)
-        thread.join()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

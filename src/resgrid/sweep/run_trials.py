@@ -1,13 +1,12 @@
-"""Ray Tune as the driver of a search: trials as they are proposed, and ASHA, which gives the bad ones up."""
+"""Runs the trials of a search on Ray Tune, with ASHA, which stops bad trials early."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import ray
 from ray import tune
@@ -17,120 +16,87 @@ from ray.tune.search import Searcher
 from resgrid.config.search import AshaConfig
 from resgrid.config.sweep import SweepConfig
 from resgrid.sweep import cell_runner
-from resgrid.sweep.ray_cluster import Callbacks, Message, TuneEvents, clear_nodes, start_file_server, stop_on_signals
+from resgrid.sweep.ray_cluster import Message, TuneEvents, run_on_tune, start_file_server
+from resgrid.sweep.trials import STARTED, Trial
+
+if TYPE_CHECKING:
+    from resgrid.sweep.search import Search
 
 Validations = Iterable[tuple[int, float]]
 
 
-@dataclass(frozen=True)
-class SearchCallbacks(Callbacks):
-    """Whom the tuner tells what happens, in Tune's own thread.
-
-    Attributes:
-        heard: gets `{"step", "val_error"}` for each validation, and `{"message": …}` for all else.
-        propose: the next trial: `cell`, its name, and `params`, by path the content of its parameter files; None when
-            there are no more.
-        given_up: told of a trial that was stopped early.
-        curve: all validations of a trial that is done: a short one ends before the last of them are heard of.
-    """
-
-    propose: Callable[[], Message | None]
-    given_up: Callable[[str], None]
-    curve: Callable[[str], Validations]
-
-
 def run_trials(
+    search: Search,
     cell: str,
     stage: Message,
-    common: Message,
+    settings: Message,
     config: SweepConfig,
     scheduler: TrialScheduler,
-    storage: Path,
     slots: int,
-    listener: SearchCallbacks,
 ) -> None:
-    """Run what is proposed until nothing more is. Ctrl-C as in a sweep.
+    """Run the trials that a search proposes until there are no more. Ctrl-C works as in a sweep.
 
     Args:
-        cell: of the study, whose checkpoints' names those of the trials have.
-        stage: its snapshot of the stage `train`, as a dictionary; each trial runs it with its own parameters.
-        common: what is common to all trials.
-        scheduler: of `make_scheduler`.
-        storage: an absolute folder for Tune's own files.
-        slots: trials at once.
+        search: proposes trials and follows their validations, `{"step", "val_error"}`, and other messages,
+            `{"message": …}`.
+        cell: the searched cell; the names of the trials' checkpoints start with its name.
+        stage: the job of the cell's stage `train`, made by `jobs.stage_job`.
+        settings: made by `jobs.settings_of_all`.
+        scheduler: made by `make_scheduler`.
+        slots: trials in parallel.
     """
-    # A result may be of a validation or not; by default Tune wants the metric in each of them.
+    # Tune by default requires the metric in each result, but only some results are validations.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
-    file_server = start_file_server(common, {})
-    run_cell, shared = cell_runner.run_cell, ray.put({"stage": stage, "saved_as": cell, "common": common})
+    server = start_file_server(settings, {})
+    run_cell, common = cell_runner.run_cell, ray.put((stage, settings))
 
-    def train_one_trial(trial: Message) -> None:
-        name, given = trial["cell"], cast("Message", ray.get(shared))
-        heard_until = 0
+    def run_one_trial(trial: Message) -> None:
+        name, (job, given) = trial["cell"], cast("tuple[Message, Message]", ray.get(common))
+        reported_step = 0
 
         def report(message: Message) -> None:
-            nonlocal heard_until
+            nonlocal reported_step
             for step, val_error in message.pop("validations", []):
-                if step > heard_until:
-                    heard_until = step
+                if step > reported_step:
+                    reported_step = step
                     tune.report({"step": step, "val_error": val_error})
             tune.report({"message": message})
 
-        job = {
-            "cell": name,
-            "saved_as": given["saved_as"],
-            "stages": [given["stage"] | {"stage": name, "params": trial["params"]}],
-            # Checkpoints and records of its own: the study's cell of the same parameters has the same fingerprint.
-            "state": f"{given['common']['area']}/trials/{name}",
-            "sweep": given["common"],
-        }
-        run_cell(job, file_server, report)
+        contents = job["contents"] | {path: text.encode() for path, text in trial["params"].items()}
+        # Each trial has its own state folder: with the cell's parameters it has the cell's fingerprint.
+        state = f"{given['work']}/trials/{name}"
+        trial_job = {"cell": name, "saved_as": cell, "stages": [job | {"stage": name, "contents": contents}]}
+        run_cell(trial_job | {"state": state, "settings": given}, server, report)
 
-    resources = tune.PlacementGroupFactory([{"CPU": float(config.resources.cpus), "GPU": config.resources.gpus}])
-    tuner = tune.Tuner(
-        tune.with_resources(train_one_trial, resources),
-        tune_config=tune.TuneConfig(
-            search_alg=_Proposals(listener.propose),
-            scheduler=scheduler,
-            num_samples=-1,
-            max_concurrent_trials=slots,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.trial_id,
-        ),
-        run_config=tune.RunConfig(
-            name="search",
-            storage_path=str(storage),
-            failure_config=tune.FailureConfig(max_failures=config.max_failures),
-            callbacks=[SearchEvents(listener, scheduler)],
-            verbose=0,
-        ),
+    run_on_tune(
+        run_one_trial,
+        config,
+        settings,
+        SearchEvents(search, scheduler),
+        search_alg=_Proposals(search),
+        scheduler=scheduler,
+        num_samples=-1,
+        max_concurrent_trials=slots,
+        trial_dirname_creator=lambda trial: trial.trial_id,
     )
-    with stop_on_signals(file_server):
-        tuner.fit()
-    clear_nodes(common)
 
 
-def make_scheduler(
-    asha: AshaConfig | None, max_steps: int, past: Mapping[str, Validations], ended: Iterable[str]
-) -> TrialScheduler:
-    """ASHA as it was when the search was interrupted, or a scheduler that stops nothing.
-
-    Args:
-        past: the validations of earlier trials, by name.
-        ended: those of them that don't go on.
-    """
+def make_scheduler(asha: AshaConfig | None, max_steps: int, trials: list[Trial]) -> TrialScheduler:
+    """Make a scheduler that continues ASHA after earlier trials, or stops no trial if `asha` is None."""
     if asha is None:
         return FIFOScheduler()
-    scheduler = _Asha(past, asha, max_steps)
-    for name in ended:
-        scheduler.on_trial_add(cast("Any", None), cast("Any", SimpleNamespace(trial_id=name, config={"cell": name})))
+    scheduler = _Asha({trial.name: list(trial.validations) for trial in trials}, asha, max_steps)
+    for trial in trials:
+        if trial.state != STARTED:  # Tune adds only trials that resume
+            stub = SimpleNamespace(trial_id=trial.name, config={"cell": trial.name})
+            scheduler.on_trial_add(cast("Any", None), cast("Any", stub))
     return scheduler
 
 
 class _Asha(ASHAScheduler):
-    """Ray's, which knows what a trial did before an interruption.
+    """Ray's scheduler, with the results of trials before an interruption.
 
-    A trial is judged once at a step, with what was known then: one that was let go on isn't stopped there afterwards.
+    A trial is judged once per step, by what was known then: after that step ASHA doesn't stop the trial there.
     """
 
     def __init__(self, past: Mapping[str, Validations], asha: AshaConfig, max_steps: int) -> None:
@@ -147,52 +113,55 @@ class _Asha(ASHAScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         super().on_trial_add(tune_controller, trial)
-        _tell(self, trial, self._past.get(trial.config["cell"], ()))
+        _add_results(self, trial, self._past.get(trial.config["cell"], ()))
 
 
-def _tell(scheduler: TrialScheduler, trial: Any, validations: Validations) -> None:
-    """Have a trial's validations count for what becomes of others."""
+def _add_results(scheduler: TrialScheduler, trial: Any, validations: Validations) -> None:
+    """Add a trial's validations to those that the scheduler compares other trials with."""
     for step, val_error in validations:
         scheduler.on_trial_result(cast("Any", None), trial, {"step": step, "val_error": val_error})
 
 
 class _Proposals(Searcher):
-    """Tune's way to ask for the next trial.
+    """Gives Tune the next trial.
 
-    Ray's own OptunaSearch has one state for the whole search, which it saves by pickle; ours is the journal.
+    Ray's OptunaSearch keeps one state for the whole search and pickles it; resgrid's state is the journal.
     """
 
-    def __init__(self, propose: Callable[[], Message | None]) -> None:
+    def __init__(self, search: Search) -> None:
         super().__init__()
-        self._propose = propose
+        self._search = search
 
     def __getstate__(self) -> Message:
-        """Nothing, as `TuneEvents`."""
+        """Return nothing, like `TuneEvents`."""
         return {}
 
     def suggest(self, trial_id: str) -> Any:
-        return self._propose() or Searcher.FINISHED
+        return self._search.propose() or Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: Message | None = None, error: bool = False) -> None:
-        """Nothing: the journal has it."""
+        """Do nothing: the journal contains the trial."""
 
     def save(self, checkpoint_path: str) -> None:
         Path(checkpoint_path).touch()
 
     def restore(self, checkpoint_path: str) -> None:
-        raise NotImplementedError("a search goes on from its journal")
+        raise NotImplementedError("a search resumes from its journal")
 
 
 class SearchEvents(TuneEvents):
-    def __init__(self, listener: SearchCallbacks, scheduler: TrialScheduler) -> None:
-        super().__init__(listener)
-        self._search, self._scheduler = listener, scheduler
+    """Calls the callbacks of a search on Tune's events."""
+
+    def __init__(self, search: Search, scheduler: TrialScheduler) -> None:
+        super().__init__(search)
+        self._search, self._scheduler = search, scheduler
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Message, **info: Any) -> None:
         super().on_trial_result(iteration, trials, trial, result, **info)
         if "delivered" in result.get("message", {}):
-            _tell(self._scheduler, trial, self._search.curve(trial.config["cell"]))
+            # A short trial ends before its last validations are reported.
+            _add_results(self._scheduler, trial, self._search.validations(trial.config["cell"]))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if "ended" not in (trial.last_result or {}).get("message", {}):
-            self._search.given_up(trial.config["cell"])
+            self._search.stopped_early(trial.config["cell"])

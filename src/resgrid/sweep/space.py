@@ -1,7 +1,7 @@
-"""The space of a search: which parameters vary, over what, and the next point to try.
+"""The space of a search: the parameters that vary, their distributions, and the next configuration.
 
-A point is a function of the search's seed, the trial's number and (Optuna) the trials before: an interrupted search
-goes on as if nothing had happened.
+A configuration depends only on the search's seed, the trial's number and, for Optuna, the trials before, so that an
+interrupted search resumes exactly.
 """
 
 from __future__ import annotations
@@ -12,46 +12,31 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from resgrid.artifacts.files import sha256_of_text
 from resgrid.config.reading import with_changes
 from resgrid.config.search import SearchConfig
 from resgrid.config.train import TrainParams
 from resgrid.config.whole import check_params
+from resgrid.sweep.trials import DONE, STARTED, STOPPED, Trial
 
-Point = dict[str, Any]
+Configuration = dict[str, Any]
 
-# The same for all trials: their errors are compared at equal steps.
+# Not searchable: errors of trials are compared at equal steps.
 FIXED = ("train.max_steps",)
-MAX_POINTS = 2048
+MAX_CONFIGURATIONS = 2048
 DIGITS = 4
 DRAWS = 20
 
 
-class Tried(Protocol):
-    """What a search knows of an earlier trial.
-
-    Attributes:
-        validations: step and validation error in percent, in order.
-        state: `started`, `done` or `stopped` (early).
-    """
-
-    @property
-    def parameters(self) -> Point: ...
-    @property
-    def validations(self) -> list[tuple[int, float]]: ...
-    @property
-    def state(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class Space:
-    """The section `search.space` over the values of a parameter file.
+    """The section `search.space` and the parameters that it varies.
 
     Attributes:
         distributions: by dotted name, as in the section.
-        values: all of `params.yaml`, plain.
+        values: all plain values of `params.yaml`.
         path: of that file, for messages.
     """
 
@@ -60,74 +45,72 @@ class Space:
     path: Path
 
     def check(self) -> None:
-        """Try the ends of each distribution, all values of a choice, and their combinations.
+        """Check the ends of each distribution, all values of each choice, and their combinations.
 
         Raises:
-            ValueError: a name is no parameter of the training, or a combination is not allowed in `params.yaml`.
+            ValueError: a name is not a parameter of training, or `params.yaml` must not contain a combination.
         """
         allowed = [name for name in _leaves(self.values, list(TrainParams.model_fields)) if name not in FIXED]
         for name in self.distributions:
             if name in FIXED:
-                raise ValueError(f"search.space: {name}: all trials of a search train for the same number of steps")
+                raise ValueError(f"search.space: {name}: all trials train for the same number of steps; remove it")
             if name not in allowed:
                 raise ValueError(
-                    f"search.space: {name}: no parameter of the training in {self.path}; "
-                    f"allowed are {', '.join(allowed)}"
+                    f"search.space: {name}: not a parameter of training in {self.path}; use {', '.join(allowed)}"
                 )
-        for point in self._corners():
-            self.settle(point)
+        for configuration in self._corners():
+            self.check_configuration(configuration)
 
-    def present(self) -> Point:
-        """The values that `params.yaml` has now."""
+    def present(self) -> Configuration:
+        """The present values in `params.yaml`."""
         return {name: _get(self.values, name) for name in self.distributions}
 
-    def settle(self, point: Point) -> dict[str, Any]:
-        """The values of `params.yaml` with those of a point, checked as a whole.
+    def check_configuration(self, configuration: Configuration) -> None:
+        """Check the values of `params.yaml` with those of a configuration as a whole.
 
         Raises:
-            ValueError: they are not allowed; the message says which and why.
+            ValueError: the values are not allowed; the message contains the reasons.
         """
-        values = with_changes(self.values, point)
         try:
-            check_params(values, self.path)
+            check_params(with_changes(self.values, configuration), self.path)
         except ValueError as error:
             reasons = str(error).splitlines()[1:]
             raise ValueError(
-                "\n".join([f"search.space allows {in_words(point)}, with which {self.path} is not valid:", *reasons])
+                "\n".join([f"search.space: {in_words(configuration)}: not valid in {self.path}; exclude it:", *reasons])
             ) from None
-        return values
 
-    def propose(self, config: SearchConfig, number: int, tried: Sequence[Tried]) -> Point | None:
-        """The parameters of the next trial, none twice; None if the space holds no others.
+    def propose(self, config: SearchConfig, number: int, tried: Sequence[Trial]) -> Configuration | None:
+        """Propose the configuration of the next trial, never one twice; None if the space has no others.
 
-        The first trial has the parameters of `params.yaml` as they stand: what the search has to beat.
+        The first trial has the present parameters of `params.yaml`, as a baseline.
 
         Args:
             number: of the trial.
-            tried: all trials before it, in their order.
+            tried: all trials before it, in order.
         """
         if not tried:
             return self.present()
         known = [trial.parameters for trial in tried]
-        untried = [point for point in self._all_points() if point not in known]
-        if self._is_small and not untried:
+        everything = self._all_configurations()
+        untried = [configuration for configuration in everything or [] if configuration not in known]
+        if everything and not untried:
             return None
         for draw in range(DRAWS):
             seed = f"{config.seed} {number} {draw}"
-            point = self._ask_optuna(seed, tried) if config.searcher == "optuna" else self._draw(seed)
-            if point not in known:
-                return point
+            configuration = self._ask_optuna(seed, tried) if config.searcher == "optuna" else self._draw(seed)
+            if configuration not in known:
+                return configuration
         return random.Random(f"{config.seed} {number}").choice(untried) if untried else None
 
-    def _draw(self, seed: str) -> Point:
-        # A generator of its own for each parameter: another one in the space changes nothing about the others.
+    def _draw(self, seed: str) -> Configuration:
+        # Each parameter has its own generator, so that adding a parameter doesn't change the others.
         return {
             name: _draw(distribution, random.Random(f"{seed} {name}"))
             for name, distribution in self.distributions.items()
         }
 
-    def _ask_optuna(self, seed: str, tried: Iterable[Tried]) -> Point:
-        """Optuna's proposal after these trials: its study is made anew each time, and has no state of its own."""
+    def _ask_optuna(self, seed: str, tried: Iterable[Trial]) -> Configuration:
+        """Ask Optuna after these trials: its study is rebuilt for each proposal, so that no state can be lost."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -135,51 +118,50 @@ class Space:
         sampler = optuna.samplers.TPESampler(seed=int(sha256_of_text(seed)[:8], 16))
         study = optuna.create_study(sampler=sampler, direction="minimize")
         states = {
-            "done": optuna.trial.TrialState.COMPLETE,
-            "stopped": optuna.trial.TrialState.PRUNED,
-            "started": optuna.trial.TrialState.RUNNING,
+            DONE: optuna.trial.TrialState.COMPLETE,
+            STOPPED: optuna.trial.TrialState.PRUNED,
+            STARTED: optuna.trial.TrialState.RUNNING,
         }
         for trial in tried:
             if not all(_contains(self.distributions[name], value) for name, value in trial.parameters.items()):
-                continue  # the first trial may lie outside the space
+                continue  # the first trial may be outside the space
             study.add_trial(
                 optuna.trial.create_trial(
                     state=states[trial.state],
+                    # Optuna accepts no lists: choices are indices.
                     params={
-                        name: _unsettled(self.distributions[name], trial.parameters[name]) for name in distributions
+                        name: each["choice"].index(trial.parameters[name])
+                        if "choice" in each
+                        else trial.parameters[name]
+                        for name, each in self.distributions.items()
                     },
                     distributions=distributions,
-                    value=trial.validations[-1][1] if trial.state == "done" else None,
-                    intermediate_values=dict(trial.validations) if trial.state != "started" else None,
+                    value=trial.validations[-1][1] if trial.state == DONE else None,
+                    intermediate_values=dict(trial.validations) if trial.state != STARTED else None,
                 )
             )
         asked = study.ask(distributions).params
         return {name: _settled(self.distributions[name], asked[name]) for name in self.distributions}
 
-    @property
-    def _is_small(self) -> bool:
-        """Whether the points can be counted."""
-        return all(kind in ("choice", "int") for each in self.distributions.values() for kind in each) and (
-            math.prod(_size(distribution) for distribution in self.distributions.values()) <= MAX_POINTS
-        )
+    def _all_configurations(self) -> list[Configuration] | None:
+        """All configurations of a small space; None for a large one."""
+        values = {name: _values(each) for name, each in self.distributions.items()}
+        if not all(values.values()) or math.prod(map(len, values.values())) > MAX_CONFIGURATIONS:
+            return None
+        return list(_combinations(values))
 
-    def _all_points(self) -> Iterator[Point]:
-        """Of a small space; none of a large one."""
-        if self._is_small:
-            yield from _combinations({name: _values(each) for name, each in self.distributions.items()})
-
-    def _corners(self) -> Iterator[Point]:
+    def _corners(self) -> Iterator[Configuration]:
         ends = {name: next(iter(distribution.values())) for name, distribution in self.distributions.items()}
-        if math.prod(len(values) for values in ends.values()) <= MAX_POINTS:
+        if math.prod(len(values) for values in ends.values()) <= MAX_CONFIGURATIONS:
             yield from _combinations(ends)
-        else:  # too many combinations: each parameter by itself, the others as they stand
+        else:  # too many combinations: vary each parameter alone
             for name, values in ends.items():
                 yield from (self.present() | {name: value} for value in values)
 
 
-def in_words(point: Point) -> str:
+def in_words(configuration: Configuration) -> str:
     """`optimizer.lr=0.1, train.batch_size=32`."""
-    return ", ".join(f"{name}={value}" for name, value in point.items())
+    return ", ".join(f"{name}={value}" for name, value in configuration.items())
 
 
 def _leaves(values: Mapping[str, Any], sections: Iterable[str]) -> Iterator[str]:
@@ -210,7 +192,7 @@ def _draw(distribution: dict[str, list[Any]], generator: random.Random) -> Any:
 
 
 def _settled(distribution: dict[str, list[Any]], value: Any) -> Any:
-    """What is trained with: of a real number four digits, which people can read and repeat."""
+    """The value to train with: real numbers have four digits, which are easy to read and repeat."""
     ((kind, values),) = distribution.items()
     if kind == "choice":
         return values[int(value)]
@@ -220,26 +202,15 @@ def _settled(distribution: dict[str, list[Any]], value: Any) -> Any:
     return min(max(float(f"{value:.{DIGITS}g}"), float(low)), float(high))
 
 
-def _unsettled(distribution: dict[str, list[Any]], value: Any) -> Any:
-    """What Optuna calls a value: that of a choice by its place, since Optuna takes no lists."""
-    ((kind, values),) = distribution.items()
-    return values.index(value) if kind == "choice" else value
-
-
-def _combinations(values: dict[str, list[Any]]) -> Iterator[Point]:
+def _combinations(values: Mapping[str, Sequence[Any]]) -> Iterator[Configuration]:
     for combination in itertools.product(*values.values()):
         yield dict(zip(values, combination, strict=True))
 
 
-def _values(distribution: dict[str, list[Any]]) -> list[Any]:
-    """All of a choice's or of a range of whole numbers'."""
+def _values(distribution: dict[str, list[Any]]) -> Sequence[Any]:
+    """All values of a choice or of a range of integers; none of a range of real numbers."""
     ((kind, values),) = distribution.items()
-    return values if kind == "choice" else list(range(values[0], values[1] + 1))
-
-
-def _size(distribution: dict[str, list[Any]]) -> int:
-    ((kind, values),) = distribution.items()
-    return len(values) if kind == "choice" else values[1] - values[0] + 1
+    return values if kind == "choice" else range(values[0], values[1] + 1) if kind == "int" else []
 
 
 def _contains(distribution: dict[str, list[Any]], value: Any) -> bool:

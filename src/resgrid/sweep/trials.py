@@ -1,4 +1,4 @@
-"""The trials of a search and their journal: what an interrupted search goes on from."""
+"""The trials of a search and their journal, from which an interrupted search resumes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ STARTED, DONE, STOPPED = "started", "done", "stopped"
 
 @dataclass
 class Trial:
-    """One training of a search.
+    """One run of a search.
 
     Attributes:
         number: from 0.
-        parameters: the values of the searched parameters, by dotted name.
-        state: `started` until it is `done`, or `stopped` early since others were better.
-        validations: step and validation error in percent of the network as it was then.
-        run_id: of its MLflow run.
+        parameters: values of the searched parameters, by dotted name.
+        state: `started` until the trial is `done`, or `stopped` early because other trials were better.
+        validations: step and validation error in percent.
+        run_id: of the trial's MLflow run.
     """
 
     number: int
@@ -37,22 +37,22 @@ class Trial:
 
     @property
     def step(self) -> int:
-        """Of the last validation."""
+        """The step of the last validation."""
         return self.validations[-1][0] if self.validations else 0
 
     @property
     def val_error(self) -> float:
-        """At the last validation, in percent."""
+        """The validation error in percent at the last validation."""
         return self.validations[-1][1] if self.validations else float("inf")
 
 
 class Journal:
-    """A file with a line of JSON for the search, for each trial's begin, its validations and its end.
+    """A file with a line of JSON for the search, and for each trial's start, validations and end.
 
-    A line is appended and brought to the disk at once. One that a kill cut off is dropped when the file is read.
+    Lines are appended and synced to disk at once. A line that a kill cut off is dropped when the file is read.
 
     Args:
-        path: of the file, which need not be there.
+        path: of the file, which need not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,25 +64,26 @@ class Journal:
         if cut_off:
             write_atomically(path, whole + newline)
         for line in whole.splitlines():
-            self._take(json.loads(line))
+            self._read(json.loads(line))
 
     def begin_search(self, parent_run: str | None) -> None:
-        """Note the MLflow run of the search, which a later start goes on with."""
+        """Add the MLflow run of the search, which a later start reuses."""
         self.parent_run = parent_run
         self._append({"parent_run": parent_run})
 
     def begin(self, trial: Trial) -> None:
+        """Add a new trial."""
         self.trials.append(trial)
         self._append({"number": trial.number, "parameters": trial.parameters})
 
-    def hear(self, trial: Trial, step: int, val_error: float) -> None:
-        """Note a validation. A trial that went on from a checkpoint brings some of them once more."""
+    def add_validation(self, trial: Trial, step: int, val_error: float) -> None:
+        """Add a validation, unless it is known: a resumed trial repeats validations after its checkpoint."""
         if step > trial.step:
             trial.validations.append((step, val_error))
             self._append({"number": trial.number, "validation": [step, val_error]})
 
     def end(self, trial: Trial) -> None:
-        """Note a trial that is done or was stopped early; it is never run again."""
+        """Add the end of a trial that is done or was stopped early; it never runs again."""
         self._append(asdict(trial))
 
     @property
@@ -91,11 +92,11 @@ class Journal:
 
     @property
     def best(self) -> Trial | None:
-        """Of those that trained to the end, the one with the lowest validation error (the earliest of equals)."""
+        """The trial with the lowest validation error of those that are done; the earliest if several have it."""
         done = [trial for trial in self.trials if trial.state == DONE]
         return min(done, key=lambda trial: trial.val_error, default=None)
 
-    def _take(self, line: dict[str, Any]) -> None:
+    def _read(self, line: dict[str, Any]) -> None:
         if "parent_run" in line:
             self.parent_run = line["parent_run"]
             return

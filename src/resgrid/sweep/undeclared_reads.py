@@ -1,7 +1,7 @@
-"""Put before a cell's own code as `sitecustomize`: a cell that opens a file of the repository that it doesn't declare
-fails, instead of depending on it in silence. Standard library only.
+"""Makes a cell fail when it opens a file of the repository that its stage doesn't declare. Standard library only.
 
-It sees what Python opens: not what a library opens by itself, in C, and no mere look at whether a file is there.
+A cell imports this file as `sitecustomize`, before its own code. The check covers what Python opens: not what a library
+opens in C, and not whether a file exists.
 """
 
 import importlib.machinery
@@ -9,8 +9,8 @@ import importlib.util
 import os
 import sys
 
-ROOT = os.environ["RESGRID_GUARD_ROOT"]
-ALLOWED = tuple(os.environ["RESGRID_GUARD_ALLOWED"].split(os.pathsep))
+REPOSITORY = os.environ["RESGRID_REPOSITORY"]
+READABLE = tuple(os.environ["RESGRID_READABLE"].split(os.pathsep))
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -21,14 +21,12 @@ def _refuse_undeclared(event: str, arguments: tuple[object, ...]) -> None:
     if event != "open" or not isinstance(arguments[0], (str, bytes)):
         return
     path = os.path.abspath(os.fsdecode(arguments[0]))
-    if _is_below(path, ROOT) and not any(_is_below(path, folder) for folder in ALLOWED):
-        raise PermissionError(
-            f"{path} is a file of the repository that this stage doesn't declare: add it to its deps in dvc.yaml"
-        )
+    if _is_below(path, REPOSITORY) and not any(_is_below(path, folder) for folder in READABLE):
+        raise PermissionError(f"{path}: not declared by this stage; add it to the stage's deps in dvc.yaml")
 
 
-def _run_the_next_sitecustomize() -> None:
-    """There may be another one, which this file stands before."""
+def _run_next_sitecustomize() -> None:
+    """Run the environment's own `sitecustomize`, which this file hides."""
     here = os.path.dirname(os.path.abspath(__file__))
     others = [path for path in sys.path if os.path.abspath(path or ".") != here]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", others)
@@ -38,5 +36,5 @@ def _run_the_next_sitecustomize() -> None:
 
 
 if __name__ == "sitecustomize":
-    _run_the_next_sitecustomize()
+    _run_next_sitecustomize()
 sys.addaudithook(_refuse_undeclared)

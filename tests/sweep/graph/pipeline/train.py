@@ -1,4 +1,4 @@
-"""Stage `train`: counts to train.max_steps, ten a second, and saves each step; waits where a test holds it."""
+"""Pipeline stage `train`: counts ten steps a second to train.max_steps and saves each; waits where a test holds it."""
 
 import json
 import os
@@ -16,11 +16,12 @@ saved = state / "checkpoints" / f"{cell}-0" / "step"
 record = state / "records" / f"{cell}-0.json"
 saved.parent.mkdir(parents=True, exist_ok=True)
 record.parent.mkdir(parents=True, exist_ok=True)
-told: list[int] = []
+signals: list[int] = []
 hold = state / "hold" / cell
-signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
 
 params = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
+assert params["machine"]["checkpoint_every"] > 0  # read, but not declared
 data = "".join(path.read_text() for path in sorted(Path("data/prepared/train").glob("*.txt")))
 begin = int(saved.read_text()) if saved.exists() else 0
 begins = [*(json.loads(record.read_text()) if record.exists() else []), begin]
@@ -28,7 +29,7 @@ record.write_text(json.dumps(begins))
 
 
 def is_held(step: int) -> bool:
-    """Whether the test wants this cell to go no further than this step for now."""
+    """Whether a test makes this cell wait at this step."""
     try:
         return step >= int(hold.read_text())
     except FileNotFoundError:
@@ -37,15 +38,15 @@ def is_held(step: int) -> bool:
 
 for step in range(begin, params["train"]["max_steps"]):
     time.sleep(0.1)
-    while is_held(step) and not told:
+    while is_held(step) and not signals:
         time.sleep(0.05)
     partial = saved.with_suffix(".partial")
     partial.write_text(str(step + 1))
     partial.replace(saved)
-    if told:
+    if signals:
         time.sleep(0.5)  # as long as a checkpoint takes
         record.with_suffix(".stopped").touch()
-        sys.exit(128 + told[0])
+        sys.exit(128 + signals[0])
 shutil.rmtree(saved.parent)
 Path("runs", cell).mkdir(parents=True, exist_ok=True)
 Path("runs", cell, "weights.txt").write_text(f"{cell}\n{json.dumps(params['train'], sort_keys=True)}\n{data}")

@@ -1,4 +1,4 @@
-"""Stage `report`: says that there is one."""
+"""Pipeline stage `report`: a file."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage `prepare`: a data card and two files of data."""
+"""Pipeline stage `preprocess`: a data card and two files of data."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: measures the weights' length."""
+"""Pipeline stage `evaluate`: the length of the weights."""
 
 import json
 import sys
