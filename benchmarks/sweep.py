@@ -1,4 +1,4 @@
-"""Command: measure what a sweep adds to what it runs, with cells that sleep, beside the other ways to run them."""
+"""Command: measure the overhead of a sweep with cells that sleep, next to other ways to run them."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ MANY = (50, 100, 200, 400)
 
 
 def sweep(
-    quick: Annotated[bool, typer.Option("--quick", help="One round, and at most 100 cells: a look.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One round, and at most 100 cells.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(help="Where the JSON goes. [default: benchmarks/results/sweep.json; --quick: nowhere]"),
+        typer.Option(help="Path of the JSON. [default: benchmarks/results/sweep.json; --quick: none]"),
     ] = None,
 ) -> None:
     """Measure `make sweep`: about 20 minutes, 3 with --quick.
 
-    Eight cells sleep three seconds each, four at a time: six seconds at best. They are run by `dvc repro` one after the
-    other, by `xargs -P4 dvc --wait-for-lock repro -s`, and by a sweep, whose time counts from the start of the first
-    cell to the last commit, with Ray's start beside it. Then more and more cells of no length: the cost of each, in
-    time and in CPU time, which a host that is shared with others lengthens less.
+    Eight cells sleep three seconds each, four in parallel: at least six seconds. `dvc repro`, `xargs -P4 dvc
+    --wait-for-lock repro -s` and a sweep run them. A sweep's time is from the start of the first cell to the last
+    commit; Ray's start is separate. Then sweeps of more and more empty cells give the cost per cell, in time and in CPU
+    time, which depends less on other work of the host.
     """
     output = output.absolute() if output else None if quick else OUTPUT
     for variable in ("MLFLOW_TRACKING_URI", "RESGRID_STATE"):
         os.environ.pop(variable, None)
     load, times = load_average(), psutil.cpu_times()
     if load > 0.5:
-        console.print(f"the load is {load:.1f}: other work is running, which lengthens the times", style="yellow")
+        console.print(f"load {load:.1f}: other processes are running, so the times are too long", style="yellow")
     rounds = 1 if quick else 3
     serial = [_timed(["dvc", "repro"], CELLS, SLEEP_SECONDS) for _ in range(1 if quick else 2)]
     console.print(f"dvc repro: {statistics.median(serial):.1f} s")
@@ -65,7 +65,7 @@ def sweep(
     console.print(f"xargs -P{AT_ONCE} dvc --wait-for-lock repro -s: {statistics.median(xargs):.1f} s")
     sweeps = [_sweep(CELLS, SLEEP_SECONDS) for _ in range(rounds)]
     console.print(f"sweep: {statistics.median(sweep.makespan for sweep in sweeps):.1f} s")
-    # In turn, so that a slow spell of the machine or its host doesn't fall on one size alone.
+    # Sizes alternate, so that a slow phase of the machine affects all of them.
     sizes = MANY[:2] if quick else MANY
     many: dict[int, list[_Sweep]] = {cells: [] for cells in sizes}
     for _ in range(1 if quick else 5):
@@ -75,7 +75,7 @@ def sweep(
     cpu = {cells: statistics.median(sweep.cpu for sweep in taken) for cells, taken in many.items()}
     stolen = _stolen(times, psutil.cpu_times())
     words = (f"{cells}: {seconds[cells]:.1f} ({cpu[cells]:.1f}) s" for cells in sizes)
-    console.print(f"cells of no length, time (CPU time of the whole command): {', '.join(words)}")
+    console.print(f"empty cells, time (CPU time of the whole command): {', '.join(words)}")
     fewest, most = min(sizes), max(sizes)
     results = {
         "makespan_s": round(statistics.median(sweep.makespan for sweep in sweeps), 2),
@@ -96,25 +96,25 @@ def sweep(
     }
     console.print(_table(results))
     if stolen > 2:
-        console.print(f"{stolen} % of the CPU time went to other virtual machines of this host", style="yellow")
+        console.print(f"{stolen}% of the CPU time went to other virtual machines of this host", style="yellow")
     if output:
         write_atomically(output, (json.dumps(results, indent=2) + "\n").encode())
         console.print(f"written: {output}")
 
 
 def _stolen(before: Any, after: Any) -> float:
-    """The share of CPU time that the host gave to others, in percent; 0 where that can't be known."""
+    """The share of CPU time that the host gave to others, in percent; 0 where the system doesn't report it."""
     total = sum(after) - sum(before)
     return round(100 * (getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / total, 1) if total else 0.0
 
 
 class _Sweep(NamedTuple):
-    """What a sweep took, in seconds.
+    """Times of a sweep in seconds.
 
     Attributes:
         makespan: from the first cell's start to the last commit.
         startup: before the first cell's start.
-        cpu: CPU time that the whole machine worked while the command ran.
+        cpu: CPU time of the whole machine while the command ran.
     """
 
     makespan: float
@@ -145,7 +145,7 @@ def _run(command: list[str]) -> None:
     environment = os.environ | {
         "PYTHONPATH": f"src{os.pathsep}.",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": AT_ONCE}),  # cells that sleep need no cores
+        "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": AT_ONCE}),  # sleeping cells need no cores
     }
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     if done.returncode:
@@ -186,17 +186,17 @@ def _repository(cells: int, seconds: float) -> Iterator[Path]:
 
 
 def _table(results: dict[str, object]) -> Table:
-    table = Table(title=f"{CELLS} cells of {SLEEP_SECONDS} s, {AT_ONCE} at a time")
+    table = Table(title=f"{CELLS} cells of {SLEEP_SECONDS} s, {AT_ONCE} in parallel")
     table.add_column("")
     table.add_column("seconds", justify="right")
     for label, key in (
-        ("at best", "ideal_s"),
+        ("lower bound", "ideal_s"),
         ("make sweep, first start to last commit", "makespan_s"),
-        ("Ray's start before it", "ray_startup_s"),
+        ("Ray's start", "ray_startup_s"),
         (f"xargs -P{AT_ONCE} dvc --wait-for-lock repro -s", "xargs_s"),
         ("dvc repro", "dvc_repro_s"),
-        ("each cell of no length", "per_cell_s"),
-        ("each cell of no length, CPU time", "per_cell_cpu_s"),
+        ("per empty cell", "per_cell_s"),
+        ("per empty cell, CPU time", "per_cell_cpu_s"),
     ):
         table.add_row(label, f"{results[key]:.2f}")
     return table
