@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from resgrid.evaluation.analyses import ANALYSES
 from support.repository import Repository, copy_repository
 
 
@@ -52,12 +53,9 @@ def test_every_cell_has_its_files_and_the_summary_its_numbers(finished: Reposito
             "gradients.csv",
             "metrics.json",
             "logits.npy",
-            "confusion.csv",
-            "responses.csv",
-            "blocks.csv",
-            "activation_maps.png",
             "evaluation.json",
             "complexity.json",
+            *ANALYSES,
         }
         header, *rows = (finished.root / "runs" / cell / "curve.csv").read_text().splitlines()
         assert header == "step,epoch,lr,train/loss,train/error,val/loss,val/error"

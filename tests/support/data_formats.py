@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from resgrid.config.data import DataConfig
+from resgrid.datasets import DATASETS
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +116,8 @@ def _random_split(channels: int, size: int, count: int, classes: int, seed: int)
     return images, rng.permutation(np.arange(count) % classes)
 
 
-def mnist_sample() -> Sample:
-    """60 training and 20 test images of MNIST's format."""
+def mnist_sample(dataset: str = "mnist") -> Sample:
+    """60 training and 20 test images of a data set in MNIST's format."""
     train, test = _random_split(1, 28, 60, 10, seed=0), _random_split(1, 28, 20, 10, seed=1)
     unpacked = {
         "train-images-idx3-ubyte": idx(train[0][:, 0]),
@@ -125,7 +126,7 @@ def mnist_sample() -> Sample:
         "t10k-labels-idx1-ubyte": idx(test[1]),
     }
     return Sample(
-        "mnist",
+        dataset,
         files={f"{name}.gz": gzip.compress(content) for name, content in unpacked.items()},
         sha256={name: sha256(content) for name, content in unpacked.items()},
         images={"train": train[0], "test": test[0]},
@@ -198,7 +199,12 @@ def cifar100_sample() -> Sample:
     return _cifar_sample("cifar100", "cifar-100-python.tar.gz", files, train, test)
 
 
-SAMPLES = (mnist_sample(), cifar10_sample(), cifar100_sample())  # of each published format
+# Of each data set in MNIST's format, and of each other published format.
+SAMPLES = (
+    *(mnist_sample(name) for name, dataset in DATASETS.items() if dataset.format == "idx"),
+    cifar10_sample(),
+    cifar100_sample(),
+)
 
 
 def image_files(kind: str = "PNG") -> dict[str, bytes]:
