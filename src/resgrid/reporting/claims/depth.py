@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 from resgrid.reporting.claims.claim import Finding, not_tested
 from resgrid.reporting.claims.groups import ComparisonGroup, level, test_error, train_error
 from resgrid.reporting.contrasts import Comparisons, Contrast, adjust, compare, describe, not_significant, significant
+from resgrid.reporting.results import CellResult, NetworkResult
+from resgrid.reporting.verdicts import Answer, Evidence
 
 _TWO_DEPTHS = "plain networks of at least two depths"
 
@@ -37,29 +40,72 @@ def degradation(group: ComparisonGroup) -> list[Finding]:
 
 
 def not_overfitting(group: ComparisonGroup) -> list[Finding]:
-    """Degradation is not overfitting: the training error rises with the test error.
+    """Degradation is not overfitting: the test error rises because the training error does.
 
-    The deepest plain network is compared with each shallower one. Reproduced if both errors are higher than for one of
-    them; contradicted if for one the test error is higher and the training error lower.
+    The deepest plain network is compared with each shallower one. With overfitting, the gap between test and training
+    error grows. Reproduced if the test error is higher than for one of them, and the training error rises by more than
+    the gap; contradicted if the gap grows by more than the training error. Both conditions must be significant: the
+    larger of their p values counts (intersection-union test, Berger 1982).
     """
     if len(group.plain) < 2:
         return not_tested(_TWO_DEPTHS)
     *shallower, deepest = group.plain.values()
-    tests = [compare(network, deepest, test_error, "test error") for network in shallower]
-    trains = [compare(network, deepest, train_error, "training error") for network in shallower]
-    ps = adjust([_both(test, train) for test, train in zip(tests, trains, strict=True)])
-    pairs = list(zip(tests, trains, ps, strict=True))
-    rising = [(test, train) for test, train, p in pairs if test.direction(p) == "up"]
-    together = [(test, train) for test, train in rising if train.difference.mean > 0]
-    test, train = max(together or rising or zip(tests, trains, strict=True), key=lambda pair: _mean(pair[0]))
-    change = f"From {test.first} to {test.second}, the training error changes by {train.text} and the test error by "
-    change += test.text
-    rows = [contrast.evidence(p) for test, train, p in pairs for contrast in (train, test)]
-    if together:
-        return [Finding("reproduced", f"{change}: both rise.", rows)]
-    if rising:
-        return [Finding("contradicted", f"{change}: only the test error rises, which suggests overfitting.", rows)]
-    return [Finding("inconclusive", f"{change}; the two are not both significant.", rows)]
+    rises = [_Rise.between(network, deepest) for network in shallower]
+    ps = adjust([rise.p for rise in rises])
+    evidence = [row for rise, p in zip(rises, ps, strict=True) for row in rise.evidence(p)]
+    pairs = [
+        (rise, rise.balance.direction(p)) for rise, p in zip(rises, ps, strict=True) if rise.test.difference.mean > 0
+    ]
+    for answer, direction in (("reproduced", "up"), ("contradicted", "down")):
+        found = [rise for rise, way in pairs if way == direction]
+        if found:
+            return [Finding(answer, max(found, key=_test_mean).sentence(answer), evidence)]
+    return [Finding("inconclusive", max(rises, key=_test_mean).sentence("inconclusive"), evidence)]
+
+
+@dataclass(frozen=True)
+class _Rise:
+    """The change of the errors from a shallower plain network to the deepest.
+
+    Attributes:
+        gap: test error minus training error.
+        balance: training error minus gap.
+    """
+
+    train: Contrast
+    test: Contrast
+    gap: Contrast
+    balance: Contrast
+
+    @classmethod
+    def between(cls, first: NetworkResult, second: NetworkResult) -> _Rise:
+        return cls(
+            compare(first, second, train_error, "training error"),
+            compare(first, second, test_error, "test error"),
+            compare(first, second, _gap, "gap (test − training error)"),
+            compare(first, second, lambda cell: train_error(cell) - _gap(cell), "training error − gap"),
+        )
+
+    @property
+    def p(self) -> float | None:
+        ps = self.test.difference.p, self.balance.difference.p
+        return None if ps[0] is None or ps[1] is None else max(ps[0], ps[1])
+
+    def evidence(self, p: float | None) -> list[Evidence]:
+        unadjusted = [contrast.evidence(None) for contrast in (self.train, self.test, self.gap)]
+        return [*unadjusted, self.balance.evidence(p)]
+
+    def sentence(self, answer: Answer) -> str:
+        changes = f"From {self.test.first} to {self.test.second}, the test error changes by {self.test.text}, "
+        changes += f"the training error by {self.train.text} and the gap between them by {self.gap.text}"
+        return changes + _OVERFITTING[answer]
+
+
+_OVERFITTING: dict[Answer, str] = {
+    "reproduced": ": most of the rise is in the training error.",
+    "contradicted": ": most of the rise is in the gap, which suggests overfitting.",
+    "inconclusive": "; this doesn't significantly show either.",
+}
 
 
 def residual_depth(group: ComparisonGroup) -> list[Finding]:
@@ -86,11 +132,12 @@ def residual_depth(group: ComparisonGroup) -> list[Finding]:
     return findings
 
 
-def _both(test: Contrast, train: Contrast) -> float | None:
-    """Return the p for both differences: the larger one (intersection-union test, Berger 1982)."""
-    if test.difference.p is None or train.difference.p is None:
-        return None
-    return max(test.difference.p, train.difference.p)
+def _gap(cell: CellResult) -> float:
+    return test_error(cell) - train_error(cell)
+
+
+def _test_mean(rise: _Rise) -> float:
+    return rise.test.difference.mean
 
 
 def _mean(contrast: Contrast) -> float:
