@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -103,8 +103,11 @@ class Maker:
         return pd.DataFrame(np.stack((STEPS, STEPS / 70, rate, train, train, val, val), axis=1), columns=_COLUMNS)
 
     def ensemble(self, members: Sequence[float], error: float, name: str = "plain20") -> Ensemble:
-        """Draw members and an ensemble with these error rates, in percent, independently by image."""
-        cells = self.grid({name: Truth(0, 0)}, len(members)).networks[0].cells
+        """Draw members and an ensemble with these test errors, in percent; validation errors equal test errors."""
+        cells = tuple(
+            replace(cell, train=cell.train.model_copy(update={"val_error": rate}))
+            for cell, rate in zip(self.grid({name: Truth(0, 0)}, len(members)).cells, members, strict=True)
+        )
         rates = np.array([[rate] for rate in members])
         wrong = self.random.random((len(members), TEST_IMAGES)) < rates / 100
         return Ensemble(name, cells, self.random.random(TEST_IMAGES) < error / 100, wrong)

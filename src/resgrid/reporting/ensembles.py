@@ -48,25 +48,19 @@ class Ensemble:
         return (100 * self.members_wrong.mean(axis=1)).tolist()
 
     @property
-    def average_error(self) -> float:
-        """Mean of the members' test errors, in percent."""
-        return float(np.mean(self.member_errors))
-
-    @property
-    def best_error(self) -> float:
-        """Lowest of the members' test errors, in percent; test-selected, so not a valid single result."""
-        return min(self.member_errors)
-
-    @property
     def against_average(self) -> NDArray[np.float64]:
         """Ensemble minus mean of the members by test image, in points: 100 for wrong, 0 for right."""
         return 100 * (self.wrong - self.members_wrong.mean(axis=0))
 
     @property
+    def best_by_validation(self) -> int:
+        """Index of the member with the lowest validation error (of equal ones, the first): a valid selection."""
+        return int(np.argmin([member.train.val_error for member in self.members]))
+
+    @property
     def against_best(self) -> NDArray[np.float64]:
-        """Ensemble minus best member by test image, in points: 100 for wrong, 0 for right."""
-        best = self.members_wrong[int(np.argmin(self.member_errors))]
-        return 100.0 * (self.wrong.astype(int) - best.astype(int))
+        """Ensemble minus best member by validation, by test image, in points: 100 for wrong, 0 for right."""
+        return 100.0 * (self.wrong.astype(int) - self.members_wrong[self.best_by_validation].astype(int))
 
 
 def read_ensembles(

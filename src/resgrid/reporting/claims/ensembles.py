@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from resgrid.reporting.claims.claim import Finding, not_tested
 from resgrid.reporting.claims.groups import ComparisonGroup
+from resgrid.reporting.convergence import convergence
 from resgrid.reporting.ensembles import Ensemble
-from resgrid.reporting.formatting import estimate
+from resgrid.reporting.formatting import estimate, listed
 from resgrid.reporting.statistics import ALPHA, Difference, Sample, paired_difference
 from resgrid.reporting.verdicts import Answer, Evidence
 
@@ -19,33 +19,44 @@ from resgrid.reporting.verdicts import Answer, Evidence
 def ensembles_win(group: ComparisonGroup) -> list[Finding]:
     """An ensemble beats its members.
 
-    A set of runs has one ensemble, so the inference is over test images, not seeds; several ensembles are averaged
-    image by image. Reproduced if they beat the best member of each, which is itself test-selected, by the exact sign
-    test over the images where the two differ (McNemar's, for one ensemble). Contradicted if they are worse than the
-    average member, by Student's t over the images.
+    An ensemble is compared with its member of the lowest validation error. A set of runs has one ensemble, so the
+    inference is over test images, not seeds: Student's t on the differences by image, averaged over the ensembles.
+    Reproduced if the ensembles have the lower test error; contradicted if they have the higher one. Ensembles with a
+    member that did not converge are left out, since beating a failed member shows nothing.
     """
-    ensembles = group.ensembles
-    if not ensembles:
+    if not group.ensembles:
         return not_tested("a network with two seeds, or a set under report.ensembles")
-    best = _sign_test(np.mean([ensemble.against_best for ensemble in ensembles], axis=0))
-    against_average = np.mean([ensemble.against_average for ensemble in ensembles], axis=0)
-    average = paired_difference(Sample(tuple(against_average.tolist())))
-    answer = _answer(best, average)
-    return [Finding(answer, _sentence(answer, ensembles, best, average), _evidence(ensembles, best, average))]
+    failed = [each for each in group.ensembles if any(convergence(member).problem for member in each.members)]
+    ensembles = [each for each in group.ensembles if each not in failed]
+    names = listed([each.name for each in failed])
+    if not ensembles:
+        return [Finding("not converged", f"Every ensemble has a member that did not converge: {names}.")]
+    best = _difference([each.against_best for each in ensembles])
+    average = _difference([each.against_average for each in ensembles])
+    answer = _answer(best)
+    sentence = _sentence(answer, ensembles, best, average)
+    if failed:
+        sentence += f" Left out, with a member that did not converge: {names}."
+    return [Finding(answer, sentence, _evidence(ensembles, best, average))]
 
 
-def _answer(best: Difference, average: Difference) -> Answer:
-    if best.mean < 0 and (best.p or 0) < ALPHA:
-        return "reproduced"
-    return "contradicted" if average.mean > 0 and (average.p or 0) < ALPHA else "inconclusive"
+def _difference(by_image: Sequence[NDArray[np.float64]]) -> Difference:
+    """Average over the ensembles and compare over the images, in points."""
+    return paired_difference(Sample(tuple(np.mean(by_image, axis=0).tolist())))
+
+
+def _answer(best: Difference) -> Answer:
+    if best.p is None or best.p >= ALPHA:
+        return "inconclusive"
+    return "reproduced" if best.mean < 0 else "contradicted"
 
 
 def _sentence(answer: Answer, ensembles: Sequence[Ensemble], best: Difference, average: Difference) -> str:
     subject = f"{len(ensembles)} ensembles, on average," if len(ensembles) > 1 else f"the ensemble {ensembles[0].name}"
-    sentence = f"The test error of {subject} differs from that of the best member by "
+    sentence = f"The test error of {subject} differs from that of the best member by validation by "
     sentence += f"{estimate(best.mean, best.interval, 'points')}, "
     sentence += f"and from that of the average member by {estimate(average.mean, average.interval, 'points')}"
-    return sentence + ("; this is not significant." if answer == "inconclusive" else ".")
+    return sentence + ("; the first is not significant." if answer == "inconclusive" else ".")
 
 
 def _evidence(ensembles: Sequence[Ensemble], best: Difference, average: Difference) -> list[Evidence]:
@@ -55,16 +66,9 @@ def _evidence(ensembles: Sequence[Ensemble], best: Difference, average: Differen
         Evidence(f"{each.name}, ensemble of {len(each.members)}", each.error, None, "%", None, members[each.name])
         for each in ensembles
     ]
+    against_best = "best member by validation → ensemble, test error"
     return [
         *levels,
         Evidence("average member → ensemble, test error", average.mean, average.interval, "points", average.p, cells),
-        Evidence("best member → ensemble, test error", best.mean, best.interval, "points", best.p, cells),
+        Evidence(against_best, best.mean, best.interval, "points", best.p, cells),
     ]
-
-
-def _sign_test(differences: NDArray[np.float64]) -> Difference:
-    """Compare by image, in points: exact if a difference is equally likely up or down under the null hypothesis."""
-    lower, higher = int((differences < 0).sum()), int((differences > 0).sum())
-    p = float(stats.binomtest(lower, lower + higher).pvalue) if lower + higher else 1.0
-    sample = Sample(tuple(differences.tolist()))
-    return Difference(sample.mean, sample.interval, p)
