@@ -1,4 +1,4 @@
-"""Command: where the time of a training step goes, by torch operation, in the product's own loop."""
+"""Command: profile a training step of the product's own loop by torch operation."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def loop_profile(
     steps: Annotated[int, typer.Option(help="Steps to watch.", min=1)] = 10,
     rows: Annotated[int, typer.Option(help="Operations to show.", min=1)] = 14,
 ) -> None:
-    """Show which torch operations a step of the product's loop spends its time in, each without those that it calls.
+    """Show how much of a step of the product's loop each torch operation takes, without the operations that it calls.
 
-    What the table doesn't name is Python: Lightning's loop, autograd's bookkeeping, and the making of batches.
+    The rest of a step is Python: Lightning's loop, autograd's bookkeeping, and preparing batches.
     """
     from torch.profiler import ProfilerActivity, profile
 

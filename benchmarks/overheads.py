@@ -1,4 +1,4 @@
-"""What tracking and checkpoints for resuming add to a step, measured in the product's own training of a cell."""
+"""The cost of tracking and checkpoints per step, measured in the product's own training of a cell."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from resgrid.tracking import Run, start_run
 from resgrid.training.progress import CurveLogger
 from resgrid.training.resume import Checkpoints, SaveForResuming
 
-# Each is measured at every second step, so that a short stretch holds enough of them.
+# Steps between validations, and between checkpoints: a short stretch then has enough of both.
 EVERY = 2
 
 
 @dataclass(frozen=True)
 class Overheads:
-    """Of one cell with a preset's settings. A share is a part of the time of a step, both without validation.
+    """Overheads of one cell with a preset's settings. A share is a part of a step's time; neither includes validation.
 
     Attributes:
-        step_seconds: a step of the product's loop, without tracking and checkpoints.
-        log_seconds: sending one validation's points to MLflow.
-        monitor_seconds_per_second: processor time of MLflow's system metrics, which a training loses at most.
-        save_seconds: writing and sealing one checkpoint.
-        tracking_share: of logging, at the preset's `val_every`, and of the system metrics.
-        checkpoint_share: at the preset's `checkpoint_every`.
+        step_seconds: time of a step of the product's loop, without tracking and checkpoints.
+        log_seconds: time to send one validation's points to MLflow.
+        monitor_seconds_per_second: processor time of MLflow's system metrics, an upper bound of what training loses.
+        save_seconds: time to write one checkpoint and its checksum file.
+        tracking_share: share of logging, at the preset's `val_every`, and of the system metrics.
+        checkpoint_share: share of checkpoints, at the preset's `checkpoint_every`.
     """
 
     preset: str
@@ -49,14 +49,15 @@ class Overheads:
 def measure_overheads(
     network: str, config: Config, card: DatasetCard, step_seconds: float, occasions: int, idle_seconds: float
 ) -> Overheads:
-    """
+    """Measure the overheads of a preset.
+
     Args:
-        network: to train.
-        config: a preset's.
-        card: of the prepared data in the working folder.
-        step_seconds: of the same loop without tracking and checkpoints.
-        occasions: how many validations and checkpoints are timed.
-        idle_seconds: for which the system metrics are watched while nothing else runs.
+        network: name of the network.
+        config: the preset's content.
+        card: card of the prepared data in the working folder.
+        step_seconds: time of a step of the same loop without tracking and checkpoints.
+        occasions: number of validations and checkpoints to time.
+        idle_seconds: time during which only the system metrics run.
     """
     often = {"val_every": EVERY, "max_steps": 1000 * EVERY}
     busy = config.model_copy(update={"train": config.train.model_copy(update=often)})
@@ -88,14 +89,14 @@ def measure_overheads(
 
 
 def _processor_share(idle_seconds: float) -> float:
-    """Processor seconds per second of this process's background threads, while its main thread sleeps."""
+    """Return the processor seconds per second of the background threads, while the main thread sleeps."""
     began = time.process_time()
     time.sleep(idle_seconds)
     return (time.process_time() - began) / idle_seconds
 
 
 class _TimedRun:
-    """A run that notes how long it takes to log a validation."""
+    """A run that measures how long it takes to log a validation."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -112,7 +113,7 @@ class _TimedRun:
 
 
 class _TimedSaving(SaveForResuming):
-    """The product's callback, which notes how long it takes where it saves."""
+    """The product's callback, which measures how long it takes to save."""
 
     def __init__(self, checkpoints: Checkpoints, every: int) -> None:
         super().__init__(checkpoints, every)

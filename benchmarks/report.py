@@ -16,8 +16,7 @@ from benchmarks.speeds import Speeds
 from benchmarks.startup import Startup
 from benchmarks.timing import Spread
 from resgrid.artifacts.files import write_atomically
-from resgrid.hardware import describe_hardware
-from resgrid.tracking.lineage import current_commit, versions
+from resgrid.tracking.lineage import current_commit, describe_hardware, versions
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The product's training loop beside the bare loop that bounds it and the usual loop, in turns, for one network."""
+"""Speeds of the product's training loop, the bare loop that bounds it, and the usual loop, for one network."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ FREE, CONTIGUOUS, OTHER, OTHER_BOUND = (
     "bare loop, other precision",
 )
 
-# Turns that only inform get fewer rounds: where bf16 is emulated they are the longest of all.
+# Fewer rounds for the other precision: if bf16 is emulated, these are the longest loops.
 OTHER_ROUNDS = 2
 MIN_STEPS = 5
 
 
 @dataclass(frozen=True)
 class Speeds:
-    """One network's measurements. Ratios are of speeds, taken within each round: above 1 the first one is faster.
+    """One network's measurements. Ratios of speeds are taken within each round; above 1, the first loop is faster.
 
     Attributes:
-        steps: in each timed stretch.
-        precision: that `auto` means here.
-        images_per_second: of each contender.
+        steps: steps in each timed stretch.
+        precision: the precision that `auto` chooses here.
+        images_per_second: speed of each contender.
         vs_bound: product over bare loop.
         vs_usual: product over usual loop.
-        bound_vs_usual: bare loop over usual loop: what the hardware, precision and layout allow at most.
-        layout_gain: bare loop in channels-last layout over contiguous.
-        deterministic_cost: part of the speed that `train.deterministic` takes, 0.05 for 5 %; negative if it gains.
-        other_precision: that `auto` didn't choose.
+        bound_vs_usual: bare loop over usual loop, the limit of hardware, precision and layout.
+        layout_gain: bare loop in channels-last layout over contiguous layout.
+        deterministic_cost: loss of speed by `train.deterministic`, 0.05 for 5%; negative for a gain.
+        other_precision: the precision that `auto` does not choose.
         other_vs_auto: product in the other precision over product.
-        other_vs_bound: likewise over the bare loop in the other precision.
-        schedule_hours: of the paper's 64,000 steps, without validation.
+        other_vs_bound: product over bare loop, both in the other precision.
+        schedule_hours: hours of the paper's 64,000 steps, without validation.
     """
 
     network: str
@@ -62,7 +62,7 @@ class Speeds:
 
     @property
     def step_seconds(self) -> float:
-        """Of the product, the median."""
+        """Median time of the product's step."""
         return self.schedule_hours * 3600 / PAPER_STEPS
 
 
@@ -70,13 +70,14 @@ PAPER_STEPS = 64_000
 
 
 def measure_speeds(network: str, config: Config, card: DatasetCard, rounds: int, stretch_seconds: float) -> Speeds:
-    """
+    """Measure the speeds of all loops for one network.
+
     Args:
-        network: to train.
-        config: the product's, with the precision `auto`.
-        card: of the prepared data in the working folder.
+        network: name of the network.
+        config: the product's configuration, with precision `auto`.
+        card: card of the prepared data in the working folder.
         rounds: turns of each contender.
-        stretch_seconds: about how long a timed stretch lasts.
+        stretch_seconds: approximate length of a timed stretch.
     """
     precision = choose_precision("auto")
     other: Precision = "32" if precision == "bf16" else "bf16"
@@ -94,7 +95,7 @@ def measure_speeds(network: str, config: Config, card: DatasetCard, rounds: int,
         OTHER: ProductLoop(network, in_other, card),
         OTHER_BOUND: BareLoop(network, in_other, card),
     }
-    in_turns(contenders, 1, rounds=1)  # the first use of each kernel and the first worker start are no one's fault
+    in_turns(contenders, 1, rounds=1)  # the first use of each kernel and the first start of workers are slow
     steps = max(MIN_STEPS, round(stretch_seconds / bound(1)))
     seconds = in_turns(contenders, steps, rounds)
     other_seconds = in_turns(others, steps, min(rounds, OTHER_ROUNDS))
@@ -120,20 +121,20 @@ def measure_speeds(network: str, config: Config, card: DatasetCard, rounds: int,
 
 
 def measure_step_seconds(network: str, config: Config, card: DatasetCard, rounds: int, stretch_seconds: float) -> float:
-    """The product's time for a step alone, the median of some stretches."""
+    """Return the median time of a step of the product's loop."""
     product = ProductLoop(network, config, card)
-    product(1)  # the first use of each kernel is slower
+    product(1)  # the first use of each kernel is slow
     steps = max(MIN_STEPS, round(stretch_seconds / product(1)))
     return Spread.of(in_turns({PRODUCT: product}, steps, rounds)[PRODUCT]).median
 
 
 def with_train(config: Config, **changes: object) -> Config:
-    """The configuration with some parameters of its section `train` changed."""
+    """Return the configuration with some parameters of the section `train` changed."""
     return config.model_copy(update={"train": config.train.model_copy(update=changes)})
 
 
 def flat_out(config: Config, threads: int) -> Config:
-    """The configuration with nothing but steps for a stretch of any length: no validation, no checkpoint."""
+    """Return the configuration without validations and checkpoints in a stretch of any length."""
     never = config.machine.model_copy(update={"checkpoint_every": PAPER_STEPS})
     config = config.model_copy(update={"machine": never})
     return with_train(config, precision="auto", threads=threads, max_steps=PAPER_STEPS, val_every=PAPER_STEPS)

@@ -1,4 +1,4 @@
-"""Seconds from the command `python -m pipeline.train` until its first training step, by part, in fresh processes."""
+"""Seconds from the command `python -m pipeline.train` to its first training step, by part, in new processes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FIRST_STEP = "first step"
 
 @dataclass(frozen=True)
 class Startup:
-    """Starts of one cell, in seconds. The files are in the system's cache: one start before them is not counted.
+    """Starts of one cell, in seconds. A first start, which fills the system's file cache, is not counted.
 
     Attributes:
-        until_first_step: from the command until the first step begins, with a tracking store that is there.
-        parts: of it, and the first step itself.
-        new_store_seconds: to open the run where there is no tracking store yet.
-        warm: the same start in a process forked from one that has made the imports and nothing else.
+        until_first_step: from the command to the beginning of the first step, with an existing tracking store.
+        parts: parts of this time, and the first step itself.
+        new_store_seconds: time to open the run if no tracking store exists yet.
+        warm: the same start in a process forked from a process that has only made the imports.
     """
 
     until_first_step: Spread
@@ -58,9 +58,10 @@ def _until_first_step(run: dict[str, float]) -> float:
 
 
 def _probe(network: str, forks: int = 0) -> list[dict[str, float]]:
-    """
+    """Run the probe in a new process.
+
     Raises:
-        ValueError: the training could not be started; with its last words.
+        ValueError: the training did not start; the message ends with its last output.
     """
     command = [sys.executable, "-m", "benchmarks.startup_probe", network, repr(time.time()), str(forks)]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}

@@ -1,10 +1,10 @@
-"""Starts of `pipeline.train` in a process of its own, timed by part until the first step is done, for `startup.py`.
+"""Program for `startup.py`: start `pipeline.train` and time each part until the first step is done.
 
 Usage: python -m benchmarks.startup_probe <network> <seconds since 1970 at which it was started> <forks>
 
-The imports are made in the order in which the stage makes them, each by itself. With forks, the process makes the
-imports alone and then starts the stage in so many forked processes, one after another. Prints a JSON list with the
-seconds of each part, one mapping for each start.
+The imports are made in the stage's order and timed separately. With forks, the process only makes the imports, and then
+starts the stage in that many forked processes, one after another. The program prints a JSON list with the seconds of
+each part, one mapping for each start.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 STARTED = time.time()
 
-import functools  # noqa: E402 - the time of these imports is a part of what is measured
+import functools  # noqa: E402 - the time of these imports is measured
 import json  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
@@ -23,7 +23,7 @@ from typing import Any  # noqa: E402
 
 
 class Parts:
-    """Seconds by part of one start. The time of a part inside another counts for the inner one alone."""
+    """Seconds of the parts of one start. The time of a part within another part counts only for the inner part."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -40,14 +40,14 @@ class Parts:
         self._inner[-1] += whole
 
     def begin(self, name: str) -> None:
-        """Begin a part that ends in another function."""
+        """Begin a part that `end` ends."""
         self._marks[name] = time.perf_counter()
 
     def end(self, name: str) -> None:
         self.seconds[name] = time.perf_counter() - self._marks[name]
 
     def time_calls(self, owner: object, function: str, name: str) -> None:
-        """Count the calls of a function, an attribute of `owner`, as a part."""
+        """Time the calls of a function, an attribute of `owner`, as a part."""
         original = getattr(owner, function)
 
         @functools.wraps(original)
@@ -59,7 +59,7 @@ class Parts:
 
 
 def call_before(owner: object, function: str, action: Callable[[], None]) -> None:
-    """Have `action` called before each call of a function, an attribute of `owner`."""
+    """Call `action` before each call of a function, an attribute of `owner`."""
     original = getattr(owner, function)
 
     @functools.wraps(original)
@@ -71,7 +71,7 @@ def call_before(owner: object, function: str, action: Callable[[], None]) -> Non
 
 
 def import_training(parts: Parts) -> None:
-    """What the stage imports before it begins, part by part."""
+    """Import what the stage imports before it begins, part by part."""
     with parts.part("import: configuration, terminal"):
         import pipeline.train  # noqa: F401
     with parts.part("import: torch"):
@@ -83,7 +83,7 @@ def import_training(parts: Parts) -> None:
 
 
 def import_tracking(parts: Parts) -> None:
-    """What the stage imports when it opens its run; the SQL store is imported by mlflow itself."""
+    """Import what the stage imports when it opens its run; mlflow itself imports the SQL store."""
     with parts.part("import: mlflow"):
         import resgrid.tracking.mlflow_run  # noqa: F401
     with parts.part("import: mlflow's SQL store"):
@@ -118,7 +118,7 @@ def start(network: str, parts: Parts, report: Callable[[], None]) -> None:
 
 
 def start_here(network: str, started: float) -> None:
-    """A whole start in this process, from the command on."""
+    """Time a whole start in this process, from the command on."""
     parts = Parts()
     parts.seconds["interpreter"] = STARTED - started
     import_training(parts)
@@ -132,7 +132,7 @@ def start_here(network: str, started: float) -> None:
 
 
 def start_forked(network: str) -> dict[str, float]:
-    """A start in a forked process, which finds all imports made."""
+    """Time a start in a forked process, where all imports are already made."""
     reading, writing = os.pipe()
     began = time.perf_counter()
     child = os.fork()
@@ -153,7 +153,7 @@ def start_forked(network: str) -> dict[str, float]:
 
 
 def main(network: str, started: float, forks: int) -> None:
-    """Run the starts that are asked for; see the module's docstring."""
+    """Run the requested starts; see the module's docstring."""
     if forks == 0:
         start_here(network, started)
     imports = Parts()

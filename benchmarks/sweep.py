@@ -25,9 +25,8 @@ from benchmarks.report import load_average
 from benchmarks.synthetic import write_prepared
 from resgrid.artifacts.data_card import PreparedPaths
 from resgrid.artifacts.files import write_atomically
-from resgrid.hardware import describe_hardware
 from resgrid.terminal import console, run_command
-from resgrid.tracking.lineage import current_commit, versions
+from resgrid.tracking.lineage import current_commit, describe_hardware, versions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OUTPUT = REPOSITORY / "benchmarks/results/sweep.json"

@@ -1,4 +1,4 @@
-"""Synthetic prepared data in the files that the `preprocess` stage writes, so that the product runs as it is."""
+"""Synthetic prepared data in the files of the `preprocess` stage, so that the product runs unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNTS = {"train": 5120, "val": 512}
 
 
 def write_prepared(paths: PreparedPaths, shape: tuple[int, int, int]) -> DatasetCard:
-    """Write random images of that shape (channels, height, width), the mean image and the card."""
+    """Write random images of a shape (channels, height, width), the mean image and the card."""
     generator = np.random.default_rng(0)
     for split, count in COUNTS.items():
         paths.images(split).parent.mkdir(parents=True)
@@ -40,6 +40,6 @@ def write_prepared(paths: PreparedPaths, shape: tuple[int, int, int]) -> Dataset
 
 @contextmanager
 def working_folder(shape: tuple[int, int, int]) -> Iterator[DatasetCard]:
-    """A temporary working folder with prepared data of that image shape; nothing of it stays behind."""
+    """Change to a temporary folder with prepared data of an image shape, and delete the folder afterwards."""
     with TemporaryDirectory(prefix="resgrid-bench-") as folder, chdir(Path(folder)):
         yield write_prepared(PreparedPaths(), shape)

@@ -1,4 +1,4 @@
-"""The clock of the benchmarks: steps timed in stretches, contenders in turns, spreads of repeated measurements."""
+"""The clock of the benchmarks: timed stretches of steps, contenders in turns, spreads of repeated measurements."""
 
 # ruff: noqa: ARG002 - Lightning's hooks have fixed signatures
 
@@ -13,10 +13,10 @@ from typing import Any, Self
 import pytorch_lightning as pl
 import torch
 
-# Seconds for a number of training steps, of which the caller has waited for the device to finish the last.
+# Returns the seconds of a number of training steps, after the device has finished the last step.
 Contender = Callable[[int], float]
 
-# Steps before the clock starts: lazy imports, oneDNN's or cuDNN's choice of kernels, and full loader queues.
+# Steps before the clock starts: lazy imports, the choice of kernels by oneDNN or cuDNN, and filling the loader queues.
 WARM_STEPS = 20 if torch.cuda.is_available() else 2
 
 
@@ -30,7 +30,8 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Self:
-        """
+        """Summarize values.
+
         Raises:
             statistics.StatisticsError: there are no values.
         """
@@ -39,16 +40,16 @@ class Spread:
 
 
 class StretchOverError(Exception):
-    """The timed steps are done; raised out of a training loop that would go on."""
+    """The timed steps are done; raised to leave a training loop that would continue."""
 
 
 class Stopwatch(pl.Callback):
-    """Times whole steps of a Lightning loop, fetching the batch included, and then ends the loop.
+    """Times whole steps of a Lightning loop, including the loading of batches, and then ends the loop.
 
-    Put it last among the callbacks, so that a step ends for it when it has ended for all others.
+    Attach it after all other callbacks, so that a step includes them.
 
     Args:
-        steps: to time, after `WARM_STEPS`.
+        steps: number of steps to time, after `WARM_STEPS`.
     """
 
     def __init__(self, steps: int) -> None:
@@ -67,17 +68,17 @@ class Stopwatch(pl.Callback):
 
 
 def now() -> float:
-    """Seconds on a clock that runs evenly, read when the device has done what it was given."""
+    """Wait for the device, and return the seconds of a monotonic clock."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def in_turns(contenders: Mapping[str, Contender], steps: int, rounds: int) -> dict[str, list[float]]:
-    """Time each contender once in each round, one after another, so that all meet the same drift of the machine.
+    """Time each contender once per round, in turns, so that drift of the machine affects all contenders equally.
 
     Returns:
-        For each contender its seconds per step, one value for each round.
+        Seconds per step of each contender, one value for each round.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
@@ -87,5 +88,5 @@ def in_turns(contenders: Mapping[str, Contender], steps: int, rounds: int) -> di
 
 
 def speed_ratio(seconds: Mapping[str, list[float]], fast: str, against: str) -> Spread:
-    """How many times the speed of `against` the contender `fast` has, from the pairs of each round."""
+    """Return the speed of `fast` divided by the speed of `against`, from the pairs of each round."""
     return Spread.of(theirs / ours for ours, theirs in zip(seconds[fast], seconds[against], strict=True))

@@ -1,4 +1,4 @@
-"""A training loop as most tutorials write it: PIL transforms in loader workers, fp32, metrics logged at each step."""
+"""The training loop of most tutorials: PIL transforms in loader workers, fp32, metrics logged at each step."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ LOG_EVERY = 10
 
 
 class _PilImages(Dataset[tuple[Tensor, int]]):
-    """Arrays in memory that become PIL images one by one, as torchvision's CIFAR10 does.
+    """Arrays in memory that become PIL images one by one, as in torchvision's CIFAR10.
 
-    The images repeat up to `length`, so that no timed stretch has an epoch's end in it.
+    The images repeat up to `length`, so that no epoch ends in a timed stretch.
     """
 
     def __init__(self, card: DatasetCard, length: int) -> None:
@@ -82,19 +82,19 @@ class _UsualModule(pl.LightningModule):
 
 
 class UsualLoop:
-    """The contender; see the module's docstring. Its progress bar is off, which only favors it.
+    """The usual loop as a contender, without a progress bar, which makes it slightly faster.
 
     Args:
-        network: to train.
-        config: for batch size, threads and the optimizer.
-        card: of the prepared data in the working folder.
+        network: name of the network.
+        config: configuration with batch size, threads and optimizer.
+        card: card of the prepared data in the working folder.
     """
 
     def __init__(self, network: str, config: Config, card: DatasetCard) -> None:
         self.network, self.config, self.card = network, config, card
 
     def __call__(self, steps: int) -> float:
-        _as_torch_comes(self.config.train.threads)
+        _restore_defaults(self.config.train.threads)
         batch_size = self.config.train.batch_size
         loader = DataLoader(
             _PilImages(self.card, 2 * (WARM_STEPS + steps) * batch_size),
@@ -128,7 +128,7 @@ def _trainer(stopwatch: Stopwatch) -> pl.Trainer:
     )
 
 
-def _as_torch_comes(threads: int) -> None:
-    """Take back the product's global settings; the product makes its own again at its next turn."""
+def _restore_defaults(threads: int) -> None:
+    """Restore torch's own global settings; the product sets its settings again at its next turn."""
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = True

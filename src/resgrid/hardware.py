@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -46,26 +44,9 @@ def choose_precision(wanted: Literal["auto", "32", "bf16"]) -> Precision:
     return "bf16" if torch.cpu._is_amx_tile_supported() else "32"
 
 
-def describe_hardware() -> str:
-    """Return the name of the GPUs, or of the processor with its number of cores."""
-    if torch.cuda.is_available():
-        count = torch.cuda.device_count()
-        return f"{count} × {torch.cuda.get_device_name()}" if count > 1 else torch.cuda.get_device_name()
-    return f"{_processor()}, {count_cores()} cores"
-
-
 def count_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def compute_exactly(threads: int, deterministic: bool = True, compiled: bool = False) -> None:

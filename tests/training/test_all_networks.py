@@ -1,4 +1,4 @@
-"""Every kind of network trains, goes on after a stop, and is tested from its file, through the project's own loop."""
+"""Every kind of network trains, resumes and is evaluated from its file, with the project's own module and callbacks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,8 +31,8 @@ pytestmark = [
 ]
 
 
-def grey_images(size: int) -> DeviceImages:
-    """16 images of three classes that differ in brightness, with noise."""
+def gray_images(size: int) -> DeviceImages:
+    """Make 16 noisy images of three classes that differ in brightness."""
     generator = np.random.default_rng(0)
     labels = np.arange(16) % CLASSES
     pixels = 60 * labels[:, None, None, None] + generator.integers(0, 60, size=(16, 1, size, size))
@@ -44,7 +44,7 @@ def build_classifier(name: str, size: int = 8, compile_network: bool = False) ->
     network = build_network(name, CLASSES, in_channels=1)
     sgd = OptimizerConfig(lr=0.01, momentum=0.9, weight_decay=1e-4)
     rate = LearningRate(sgd, ScheduleConfig(milestones=[], gamma=0.1), parse_network(name).depth)
-    images = grey_images(size)
+    images = gray_images(size)
     return Classifier(network, images, images, sgd, rate, compile_network, seed=0)
 
 
@@ -119,7 +119,7 @@ def test_each_network_trains_and_is_tested_from_its_file(name: str, tmp_path: Pa
 
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(safetensors.torch.save(after))
-    images = grey_images(8)
+    images = gray_images(8)
     network = load_network(name, weights, card(), torch.device("cpu"))
     logits = compute_logits(network, images, EvaluateConfig(batch_size=BATCH, threads=1))
     assert logits.shape == (16, CLASSES)
@@ -157,7 +157,7 @@ def test_a_resumed_network_with_dropout_ends_with_the_same_bits(name: str, tmp_p
     assert checkpoint.name == "step-00000013.ckpt"
 
     resumed = build_classifier(name)
-    torch.manual_seed(123)  # another process has drawn other numbers by now
+    torch.manual_seed(123)  # as in another process, which has drawn other random numbers
     train(resumed, STEPS, [SaveForResuming(checkpoints, every=1000)], checkpoint)
     ours, theirs = snapshot(resumed), snapshot(whole)
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
@@ -168,8 +168,8 @@ def test_compiling_changes_no_name_in_checkpoints() -> None:
     assert list(compiled.state_dict()) == list(eager.state_dict())
 
 
-def test_dropout_draws_anew_in_each_step_and_apart_on_each_seed() -> None:
-    """Two steps on the same batch would be alike if each began from one seed."""
+def test_dropout_masks_differ_between_steps_and_between_seeds() -> None:
+    """Two steps would have equal masks if each step used the same seed."""
     masks: list[torch.Tensor] = []
     for seed in (0, 1):
         module = build_classifier("torchvision-squeezenet1_1")

@@ -1,4 +1,4 @@
-"""Recorded gradients and updates against autograd by hand."""
+"""Recorded gradient norms and update ratios against autograd by hand."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ def make_optimizer(network: nn.Module) -> torch.optim.SGD:
 
 
 class Steps:
-    """The images of each step: whatever a loader gives."""
+    """A loader that yields the images of each step."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -75,7 +75,7 @@ def record(steps: int, recorder: GradientRecorder | None) -> tuple[Trained, Grad
 
 @pytest.fixture(scope="module")
 def by_hand() -> list[tuple[int, int, str, float, float]]:
-    """Each layer's gradient norm and relative update in each of five steps, computed plainly."""
+    """Each layer's gradient norm and update ratio in each of five steps, from a plain loop."""
     network = small_network()
     optimizer = make_optimizer(network)
     rows: list[tuple[int, int, str, float, float]] = []
@@ -117,7 +117,7 @@ def test_recording_changes_no_weight() -> None:
         assert torch.equal(value, alone.state_dict()[name]), name
 
 
-def test_a_resumed_recorder_goes_on_with_its_rows() -> None:
+def test_a_resumed_recorder_keeps_its_rows() -> None:
     _, recorder = record(5, GradientRecorder(5))
     assert recorder is not None
     resumed = GradientRecorder(5)
@@ -128,5 +128,5 @@ def test_a_resumed_recorder_goes_on_with_its_rows() -> None:
     assert len(rows) == 9
 
 
-def test_weighted_layers_are_convolutions_and_linear_ones() -> None:
+def test_weighted_layers_are_convolutions_and_linear_layers() -> None:
     assert list(layer_weights(small_network())) == ["0", "4", "5"]

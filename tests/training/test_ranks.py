@@ -1,4 +1,4 @@
-"""Real DDP processes (gloo) against one process: the same images, the same counts, the same losses."""
+"""Real DDP processes (gloo) against one process: equal images, counts and losses."""
 
 import csv
 import json
@@ -53,12 +53,12 @@ def test_two_ranks_with_global_batch_norm_train_like_one(repository: Repository)
 
 
 def test_two_nodes_train_like_two_devices_of_one(repository: Repository, tmp_path: Path) -> None:
-    """Nodes that torchrun starts, with all their cores to themselves but for `train.threads`."""
+    """Start two nodes with torchrun; only `train.threads` limits their threads."""
     repository.set_params(train={"max_steps": 10, "val_every": 5, "devices": 2}, schedule={"milestones": []})
     train = ("-m", "pipeline.train", "--network", "resnet8-A", "--seed", "0")
     repository.run("python", *train)
     weights = repository.root / "runs/resnet8-A-0/weights.safetensors"
-    of_one_node = weights.read_bytes()
+    from_one_node = weights.read_bytes()
     weights.unlink()
 
     repository.set_params(train={"devices": 1, "num_nodes": 2})
@@ -85,6 +85,6 @@ def test_two_nodes_train_like_two_devices_of_one(repository: Repository, tmp_pat
         if second.poll() is None:
             os.killpg(second.pid, signal.SIGKILL)
     assert "2 × cpu" in messages
-    assert weights.read_bytes() == of_one_node
+    assert weights.read_bytes() == from_one_node
     records = [json.loads(path.read_text()) for path in (repository.root / ".resgrid/records").glob("*.json")]
     assert [(record["train"]["devices"], record["train"]["threads"]) for record in records] == [(2, 1), (2, 1)]

@@ -17,11 +17,11 @@ PAPER = ScheduleConfig(
     ("step", "rate"),
     [(0, 0.1), (31_999, 0.1), (32_000, 0.01), (47_999, 0.01), (48_000, 0.001), (63_999, 0.001)],
 )
-def test_the_rate_drops_at_the_milestones(step: int, rate: float) -> None:
+def test_the_learning_rate_drops_at_the_milestones(step: int, rate: float) -> None:
     assert LearningRate(SGD, PAPER, depth=56).at(step) == pytest.approx(rate, rel=1e-12)
 
 
-def test_a_deep_network_warms_up_until_its_error_is_low_and_returns_to_the_full_rate() -> None:
+def test_a_deep_network_warms_up_until_its_error_is_low() -> None:
     rate = LearningRate(SGD, PAPER, depth=110)
     assert rate.at(0) == 0.01
     rate.observe_training(50, train_error=88.0)
@@ -30,7 +30,7 @@ def test_a_deep_network_warms_up_until_its_error_is_low_and_returns_to_the_full_
     rate.observe_training(150, train_error=79.9)
     assert rate.at(150) == 0.1
     assert rate.warmup_ended_at == 150
-    rate.observe_training(200, train_error=95.0)  # a bad window later doesn't bring the warm-up back
+    rate.observe_training(200, train_error=95.0)  # a later bad window does not restart the warm-up
     assert rate.at(200) == 0.1
     assert rate.at(32_000) == pytest.approx(0.01)
 
@@ -38,14 +38,14 @@ def test_a_deep_network_warms_up_until_its_error_is_low_and_returns_to_the_full_
 PLATEAU = ScheduleConfig(milestones=[], gamma=0.1, plateau=PlateauConfig(patience=2, min_change=0.5))
 
 
-def test_the_rate_falls_where_the_validation_error_no_longer_does() -> None:
+def test_the_learning_rate_falls_when_the_validation_error_stops_falling() -> None:
     rate = LearningRate(SGD, PLATEAU, depth=34)
-    # 49.6 is less than half a point below 50, and so is no new lowest error; 49.4 is.
+    # 49.6 is less than half a point below 50, so it is not a new lowest error; 49.4 is.
     for step, error in ((10, 50.0), (20, 49.6), (30, 49.4), (40, 49.4), (50, 60.0)):
         assert rate.at(step - 1) == pytest.approx(0.1)
         rate.observe_validation(step, error)
     assert (rate.at(49), rate.at(50)) == (pytest.approx(0.1), pytest.approx(0.01))
-    # The count begins anew, and so may a plateau: 48.8 is new, the two after it are not.
+    # The count starts again: 48.8 is a new lowest error, the next two are not.
     for step, error in ((60, 49.0), (70, 48.8), (80, 48.8), (90, 48.4)):
         assert rate.at(step - 1) == pytest.approx(0.01)
         rate.observe_validation(step, error)
@@ -53,7 +53,7 @@ def test_the_rate_falls_where_the_validation_error_no_longer_does() -> None:
     assert rate.milestones == [50, 90]
 
 
-def test_a_resumed_plateau_goes_on_counting() -> None:
+def test_a_resumed_plateau_continues_its_count() -> None:
     whole = LearningRate(SGD, PLATEAU, depth=34)
     errors = [50.0, 49.0, 49.0, 49.0, 47.0, 48.0, 48.0, 48.0]
     for index, error in enumerate(errors):

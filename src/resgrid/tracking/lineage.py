@@ -1,4 +1,4 @@
-"""Facts of a single execution: commit, host and versions. Records and MLflow contain these facts, outputs do not."""
+"""Facts of a single execution: commit, host, hardware, versions. Records and MLflow contain them, outputs do not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import platform
 import socket
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "mlflow", "dvc", "numpy")
 
@@ -38,6 +39,18 @@ def host_name() -> str:
     return socket.gethostname()
 
 
+def describe_hardware() -> str:
+    """Return the name of the GPUs, or of the processor with its number of cores."""
+    import torch  # a sweep's driver reads lineage without torch
+
+    from resgrid.hardware import count_cores
+
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        return f"{count} × {torch.cuda.get_device_name()}" if count > 1 else torch.cuda.get_device_name()
+    return f"{_processor()}, {count_cores()} cores"
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the installed packages that compute or record."""
     found = {"python": platform.python_version()}
@@ -47,6 +60,15 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _git(*arguments: str) -> str:

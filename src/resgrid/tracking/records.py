@@ -9,10 +9,9 @@ from pathlib import Path
 
 from resgrid.artifacts.run_record import RunRecord, StageRecord, record_path
 from resgrid.cells import Cell
-from resgrid.hardware import describe_hardware
 from resgrid.sources.manifest import CODE_ROOT, Manifest, raw_hashes
 from resgrid.tracking import Run
-from resgrid.tracking.lineage import current_commit, host_name, versions
+from resgrid.tracking.lineage import current_commit, describe_hardware, host_name, versions
 
 
 class StageClock:

@@ -6,10 +6,10 @@ from resgrid.artifacts.data_card import DatasetCard
 from resgrid.artifacts.run_record import StageRecord
 from resgrid.cells import Cell
 from resgrid.config.train import TrainParams
-from resgrid.hardware import Precision, describe_hardware
+from resgrid.hardware import Precision
 from resgrid.names import parse_network
 from resgrid.tracking import Run, start_run
-from resgrid.tracking.lineage import current_commit
+from resgrid.tracking.lineage import current_commit, describe_hardware
 from resgrid.tracking.records import read_record, write_record
 
 

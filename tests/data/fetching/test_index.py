@@ -101,7 +101,7 @@ def test_a_changed_or_missing_file_is_noticed_when_it_is_read(folder: Path) -> N
     with pytest.raises(ValueError, match=r"train/cat/00.jpg: the content has changed since the images were indexed"):
         read_checked(place, file.path, expected)
     (folder / file.path).unlink()
-    with pytest.raises(ValueError, match=r"train/cat/00.jpg can't be read \(No such file or directory\)"):
+    with pytest.raises(ValueError, match=r"train/cat/00.jpg: can't be read \(No such file or directory\)"):
         read_checked(place, file.path, expected)
 
 

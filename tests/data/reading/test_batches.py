@@ -12,14 +12,14 @@ from resgrid.data.reading.device_images import DeviceImages
 PLAN = BatchPlan(num_images=10, batch_size=4, seed=3, pad=2, flip=True)
 
 
-def test_every_epoch_sees_each_image_once_also_across_batches() -> None:
+def test_every_epoch_uses_each_image_once_also_across_batches() -> None:
     indices = torch.cat([PLAN.global_batch(step).indices for step in range(10)])
     for epoch in indices.split(10):
         assert sorted(epoch.tolist()) == list(range(10))
     assert indices[:10].tolist() != indices[10:20].tolist()
 
 
-def test_steps_may_be_asked_for_in_any_order() -> None:
+def test_steps_can_be_drawn_in_any_order() -> None:
     forwards = [PLAN.global_batch(step) for step in range(8)]
     fresh = BatchPlan(num_images=10, batch_size=4, seed=3, pad=2, flip=True)
     for step in (7, 0, 3):
@@ -57,7 +57,7 @@ def test_offsets_fill_their_range_and_flips_are_even() -> None:
     assert not plain.offsets.any()
 
 
-def test_the_loader_goes_on_at_the_step_that_is_reached() -> None:
+def test_the_loader_starts_at_the_current_step() -> None:
     done = 0
     loader = TrainLoader(PLAN, 6, lambda: done, rank=0, world_size=1)
     whole = [batch.indices.tolist() for batch in loader]
@@ -67,7 +67,7 @@ def test_the_loader_goes_on_at_the_step_that_is_reached() -> None:
 
 
 @pytest.mark.parametrize(("num_images", "world_size"), [(101, 1), (101, 2), (101, 3), (2, 3)])
-def test_evaluation_sees_each_image_once_on_any_number_of_ranks(num_images: int, world_size: int) -> None:
+def test_evaluation_uses_each_image_once_on_any_number_of_ranks(num_images: int, world_size: int) -> None:
     loaders = [EvaluationLoader(num_images, 25, rank, world_size) for rank in range(world_size)]
     seen = torch.cat(list(itertools.chain(*loaders)))
     assert sorted(seen.tolist()) == list(range(num_images))
@@ -75,7 +75,7 @@ def test_evaluation_sees_each_image_once_on_any_number_of_ranks(num_images: int,
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_the_very_pixels_of_a_step_are_the_same_on_any_number_of_ranks_and_after_a_resume(world_size: int) -> None:
+def test_the_pixels_of_a_step_are_the_same_on_any_number_of_ranks_and_after_a_resume(world_size: int) -> None:
     generator = np.random.default_rng(0)
     source = DeviceImages(
         generator.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8), np.arange(40), np.full((3, 1, 1), 0.5), None

@@ -45,7 +45,7 @@ def test_the_mean_image_moves_with_the_crop() -> None:
     assert crop(source, 1, 0, flip=True) == [[0, 0, 0]] * 3
 
 
-def test_plain_images_are_normalised_only() -> None:
+def test_plain_images_are_normalized_only() -> None:
     pixels, labels = images(mean=1 / 255, std=0.5).plain(torch.tensor([0, 0]))
     assert pixels.shape == (2, 1, 3, 3)
     assert labels.tolist() == [5, 5]

@@ -72,7 +72,7 @@ def test_workers_change_nothing() -> None:
     assert [digest(batch) for batch in batches(images, SCALE, 1, 5)] == [digest(batch) for batch in alone]
     images.workers = 1
     assert torch.equal(torch.cat([batch.labels for batch in images.evaluation_loader(10)]), images.labels)
-    # What goes wrong in a worker is told in plain words.
+    # An error in a worker has a plain message.
     broken = Path("images") / images.files.name(0)
     broken.write_bytes(b"another")
     with pytest.raises(ValueError, match=r"^\S*train/cat/00.jpg: the content has changed since"):
@@ -121,8 +121,8 @@ def test_augmentation_for_the_other_storage_is_refused() -> None:
         batches(images, SCALE.model_copy(update={"crop": None}), 0, 1)
 
 
-def test_crops_of_training_are_scaled_flipped_and_lit_as_drawn() -> None:
-    """One image, a scale that leaves no choice of the place: what remains to chance is the flip and the light."""
+def test_crops_of_training_are_scaled_flipped_and_lit_by_their_random_numbers() -> None:
+    """One image at a scale with a single possible crop: only the flip and the lighting are random."""
     Path("images/train/cat").mkdir(parents=True)
     Path("images/train/cat/00.jpg").write_bytes(jpeg(picture(24, 24, seed=1)))
     images = FileImages(image_files(Path("images")), 24, 24, np.zeros((3, 1, 1)), None, COVARIANCE, 0)
@@ -152,7 +152,7 @@ def test_principal_components_by_hand() -> None:
     np.testing.assert_allclose(third, [0.05 * half, 0.05 * half, 0], atol=1e-12)
 
 
-def test_plain_images_are_central_crops_normalised() -> None:
+def test_plain_images_are_normalized_central_crops() -> None:
     images = file_images(mean=0.25, std=0.5)
     (first, *_) = images.evaluation_loader(10)
     pixels, labels = images.plain(first)

@@ -74,7 +74,7 @@ def test_scaling_and_the_central_crop_are_torchvisions(size: tuple[int, int]) ->
     np.testing.assert_array_equal(np.asarray(center_crop(ours, 32)), np.asarray(CenterCrop(32)(theirs)))
 
 
-def test_five_crops_are_corners_and_centre_of_the_central_square() -> None:
+def test_five_crops_are_corners_and_center_of_the_central_square() -> None:
     crops = five_crops(numbered(20, 12), shorter_side=12, size=8)  # the square begins at column 4
     assert [corner(crop) for crop in crops] == [(4, 0), (8, 0), (4, 4), (8, 4), (6, 2)]
     assert {crop.shape for crop in crops} == {(8, 8, 3)}
@@ -108,7 +108,7 @@ def test_a_random_area_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(100, 10), (10, 100), (30, 30)])
-def test_where_no_area_fits_the_centre_is_taken_as_in_torchvision(width: int, height: int) -> None:
+def test_where_no_area_fits_the_center_is_taken_as_in_torchvision(width: int, height: int) -> None:
     area, aspect = [1.0, 1.0], [1.0, 1.0] if width != height else [1.2, 1.3]
     left, top, right, bottom = random_area_box(width, height, area, aspect, draws())
     theirs = RandomResizedCrop.get_params(Image.new("RGB", (width, height)), area, aspect)  # pyright: ignore[reportArgumentType]

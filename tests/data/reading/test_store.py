@@ -1,4 +1,4 @@
-"""Read access: memory-mapped, read-only, and plain about what is missing or wrong."""
+"""Prepared arrays are memory-mapped and read-only; missing and damaged files are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding workers end with their main process, however that ends, and not before."""
+"""Decoding workers end when their main process ends, in any way, and not before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-# A main process with one worker, that ends as it is told while the worker waits for work.
+# A main process with one worker; it exits or is killed while the worker waits.
 PROGRAM = """
 import multiprocessing, os, signal, sys, time
 from resgrid.data.reading.workers import lifeline, start_worker, worker_context
