@@ -86,6 +86,17 @@ def test_the_smaller_side_is_enlarged_to_torchvision_s_minimum_and_larger_images
     assert [tuple(shape[-2:]) for shape in seen] == [(17, 17), (17, 25), (17, 17), (40, 30)]
 
 
+@pytest.mark.parametrize("builder", ["vit_b_32", "maxvit_t"])
+def test_networks_for_one_size_refuse_others(builder: str) -> None:
+    with torch.device("meta"):
+        network = build_network(f"torchvision-{builder}").eval()
+        for size in ((8, 8), (224, 224)):
+            assert network(torch.zeros(1, 3, *size)).shape == (1, 10)
+        for size, enlarged in (((256, 256), "256×256"), ((28, 40), "224×320"), ((224, 225), "224×225")):
+            with pytest.raises(ValueError, match=f"^'torchvision-{builder}': images of {enlarged} pixels"):
+                network(torch.zeros(1, 3, *size))
+
+
 def test_a_network_for_gray_images_begins_as_the_one_for_color_on_three_equal_channels() -> None:
     torch.manual_seed(0)
     color = build_network("torchvision-resnet18").eval()

@@ -1,4 +1,4 @@
-"""Lets networks for 224×224 pixels accept small images: enlarges them, and pools maps to a fixed size."""
+"""Adapts images to networks for 224×224 pixels: enlarges small ones, checks their size, pools maps to a fixed size."""
 
 from __future__ import annotations
 
@@ -25,6 +25,23 @@ def _enlarge(minimum: int, _network: nn.Module, inputs: tuple[Tensor]) -> tuple[
     # With integers, the shorter side becomes exactly the minimum.
     size = (height * minimum // smaller, width * minimum // smaller)
     return (F.interpolate(inputs[0], size, mode="bilinear", align_corners=False),)
+
+
+def require_size(network: nn.Module, name: str, side: int) -> None:
+    """Have a network raise a `ValueError` for images that are not squares of `side` pixels (after enlarging).
+
+    Args:
+        name: the network's name, for the message.
+    """
+    network.register_forward_pre_hook(partial(_check_size, name, side))
+
+
+def _check_size(name: str, side: int, _network: nn.Module, inputs: tuple[Tensor]) -> None:
+    height, width = inputs[0].shape[-2:]
+    if (height, width) != (side, side):
+        raise ValueError(
+            f"{name!r}: images of {height}×{width} pixels (after enlarging); use square ones of at most {side}×{side}"
+        )
 
 
 class FixedSizeAvgPool2d(nn.AdaptiveAvgPool2d):

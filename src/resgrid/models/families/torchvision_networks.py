@@ -7,7 +7,7 @@ from difflib import get_close_matches
 import torch
 from torch import nn
 
-from resgrid.models.small_images import FixedSizeAvgPool2d, enlarge_small_images
+from resgrid.models.small_images import FixedSizeAvgPool2d, enlarge_small_images, require_size
 from resgrid.names import TorchvisionNetwork
 
 # No auxiliary heads; torchvision's present initialization, which it announces to change.
@@ -18,6 +18,7 @@ def build(network: TorchvisionNetwork, num_classes: int, in_channels: int) -> nn
     """Build a torchvision network, with torchvision's initialization and names of weights.
 
     Images smaller than the network's minimum, which torchvision documents with its weights, are enlarged bilinearly.
+    Vision transformers and MaxViT raise a `ValueError` for larger images, and for images that are not square.
 
     Args:
         network: the parsed name, with a builder such as `vgg16_bn`.
@@ -46,7 +47,10 @@ def build(network: TorchvisionNetwork, num_classes: int, in_channels: int) -> nn
     for module in built.modules():
         if type(module) is nn.AdaptiveAvgPool2d:
             module.__class__ = FixedSizeAvgPool2d
-    enlarge_small_images(built, _minimum_size(builder))
+    minimum = _minimum_size(builder)
+    enlarge_small_images(built, minimum)
+    if isinstance(built, (models.VisionTransformer, models.MaxVit)):  # their position embeddings are for one size
+        require_size(built, network.name, minimum)
     return built
 
 
