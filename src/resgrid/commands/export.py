@@ -30,4 +30,4 @@ def export(
     trained, config = parse_cell(cell), load_config()
     from resgrid.exchange.export import export_cell  # imports torch
 
-    export_cell(trained, form, config.augment.normalize, register)
+    export_cell(trained, form, config.augment.normalize, config.evaluate.views, register)

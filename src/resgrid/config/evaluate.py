@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from resgrid.config.augment import AugmentConfig
 from resgrid.config.reading import Section
 
+Views = Literal["single", "ten_crop", "multi_scale"]
+
 
 class EvaluateConfig(Section):
     """Evaluation, which runs on one device.
@@ -28,7 +30,7 @@ class EvaluateConfig(Section):
 
     batch_size: Annotated[int, Field(ge=1)]
     threads: Annotated[int, Field(ge=1, le=512)]
-    views: Literal["single", "ten_crop", "multi_scale"] = "single"
+    views: Views = "single"
     scales: list[Annotated[int, Field(ge=8, le=2048)]] = Field(default_factory=list)
     response_images: Annotated[int, Field(ge=1)] | None = None
     lesion_images: Annotated[int, Field(ge=1)] | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,11 @@ from resgrid.evaluation.metrics import measure
 from resgrid.evaluation.views import single_view_logits
 from resgrid.exchange.image_folder import ImageFolder
 from resgrid.exchange.pretrained import fetch_pretrained, find_pretrained, scale_pixels_as_pretrained
-from resgrid.exchange.weights import SUFFIXES, load_weights, read_normalization_header
+from resgrid.exchange.weights import load_weights
+from resgrid.exchange.weights_file import WeightsFile, read_weights_file, shortened
 from resgrid.hardware import compute_exactly, count_cores
 from resgrid.models import build_network
+from resgrid.names import PlainOrResidual, parse_network
 from resgrid.terminal import console
 
 CLASSES_IN_A_TABLE = 20
@@ -72,22 +74,30 @@ def evaluate_weights(
 
     Raises:
         OSError: a file is missing or can't be downloaded.
-        ValueError: the weights don't fit the network, or an argument doesn't fit the data.
+        ValueError: the weights don't fit the network, an argument doesn't fit the data, or the logits are not finite.
     """
     compute_exactly(torch.get_num_threads(), deterministic=False)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    file, pretrained = find_weights(weights, transforms)
+    path, pretrained = find_weights(weights, transforms)
+    file = read_weights_file(path)
     if PreparedPaths(data).card.exists():
-        chosen = normalization or read_normalization_header(file) or default_normalize
+        chosen = normalization or file.normalization or default_normalize
         images = open_prepared(PreparedPaths(data), split, batch_size, chosen, device)
     else:
         given = normalization if isinstance(normalization, Normalization) else None
-        images = open_folder(data, pretrained, batch_size, given, device)
+        images = open_folder(data, pretrained, batch_size, given, device, count_cores())
+    check_stated_network(file, network_name)
+    for warning in warnings_about(file, network_name, images.classes):
+        console.print(f"warning: {warning}", style="yellow")
     network = build_network(network_name, len(images.classes), images.channels)
     load_weights(network, file)
     if pretrained is not None:
         scale_pixels_as_pretrained(network)
     logits = single_view_logits(network.eval().to(device), images.batches)
+    if wrong := int((~logits.isfinite()).any(dim=1).sum()):
+        raise ValueError(
+            f"weights: {weights}: logits of {wrong} of {len(logits)} images are NaN or infinite; use other weights"
+        )
     print_results(network_name, weights, images, measure(logits, logits, images.labels, images.classes))
 
 
@@ -96,14 +106,40 @@ def find_weights(weights: str, transforms: str | None) -> tuple[Path, WeightsEnu
 
     Raises:
         OSError: the file can't be downloaded.
-        ValueError: a name is not known.
+        ValueError: there is no such file, and torchvision has no such weights.
     """
-    if Path(weights).suffix in SUFFIXES:
+    if Path(weights).exists():
         return Path(weights), None if transforms is None else find_pretrained(transforms)
     pretrained = find_pretrained(weights)
     if transforms is not None:
         raise ValueError(f"transforms: {transforms!r}: {weights} has its own transforms; omit this option")
     return fetch_pretrained(pretrained), pretrained
+
+
+def check_stated_network(file: WeightsFile, network_name: str) -> None:
+    """Check that a weights file doesn't state another network, whose tensors may have the same names and shapes.
+
+    Raises:
+        ValueError: it does.
+    """
+    stated = file.header.get("network", network_name)
+    if stated != network_name:
+        raise ValueError(f"weights: {file.path}: the header states network {shortened(stated)}; use --network with it")
+
+
+def warnings_about(file: WeightsFile, network_name: str, classes: list[str]) -> Iterator[str]:
+    """Yield reasons why weights that fit a network may give wrong results."""
+    network = parse_network(network_name)
+    like_torchvision = isinstance(network, PlainOrResidual) and network.images == "imagenet" and network.bottleneck
+    if like_torchvision and network.stride_in == "1x1" and "network" not in file.header:
+        other = replace(network, stride_in="3x3").name
+        yield (
+            "torchvision's weights have the same names and shapes, but are of networks with the stride in the 3×3 "
+            f"convolution; test them as {other}"
+        )
+    if file.classes is not None and file.classes != classes:
+        stated, found = (shortened(", ".join(names)) for names in (file.classes, classes))
+        yield f"the weights are for the classes {stated}; the data have {found}"
 
 
 def open_prepared(
@@ -121,10 +157,12 @@ def open_prepared(
     card = DatasetCard.read(paths.card)
     if not isinstance(normalization, Normalization):
         normalization = read_normalization(paths, normalization, card)
-    if len(normalization.mean) != card.shape[0]:
+    if normalization.mean.shape not in (card.shape, (card.shape[0], 1, 1)):
+        shapes = ("×".join(map(str, shape)) for shape in (normalization.mean.shape, card.shape))
         raise ValueError(
-            f"normalization: {normalization.words}: has {len(normalization.mean)} channels, "
-            f"the images {card.shape[0]}; use one number for each channel"
+            "normalization: {}: has the shape {}, the images {}; use one number for each channel".format(
+                normalization.words, *shapes
+            )
         )
     images = open_images(paths, split, normalization, card, count_cores()).to(device)
     batches = (images.plain(batch)[0] for batch in images.evaluation_loader(batch_size))
@@ -133,13 +171,19 @@ def open_prepared(
 
 
 def open_folder(
-    folder: Path, pretrained: WeightsEnum | None, batch_size: int, given: Normalization | None, device: torch.device
+    folder: Path,
+    pretrained: WeightsEnum | None,
+    batch_size: int,
+    given: Normalization | None,
+    device: torch.device,
+    workers: int,
 ) -> LabeledImages:
     """Open a folder of images with a folder for each class, in alphabetical order.
 
     Args:
         pretrained: the weights whose transforms and classes apply.
         given: a normalization instead of that of the transforms.
+        workers: processes that decode; 0 for none.
 
     Raises:
         ValueError: the folder has no images or other classes, or `pretrained` is None.
@@ -153,7 +197,7 @@ def open_folder(
     if given is not None and given.std is not None:
         override = {"mean": given.mean.ravel().tolist(), "std": given.std.ravel().tolist()}
     transform = pretrained.transforms(**override)
-    images = ImageFolder(folder, transform, batch_size, count_cores())
+    images = ImageFolder(folder, transform, batch_size, workers)
     categories = pretrained.meta["categories"]
     if len(images.classes) != len(categories):
         raise ValueError(
@@ -168,7 +212,7 @@ def open_folder(
 
 def print_results(network: str, weights: str, images: LabeledImages, metrics: TestMetrics) -> None:
     """Print the totals and the classes' errors; of many classes, only those with the highest."""
-    console.print(f"{network} with {weights} on {images.description}", markup=False)
+    console.print(f"{network} with {weights} on {images.description}")
     columns = {
         "images": f"{metrics.images:,}",
         "error (%)": f"{metrics.test_error:.2f}",

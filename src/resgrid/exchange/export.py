@@ -21,12 +21,13 @@ from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.artifacts.files import write_atomically
 from resgrid.artifacts.run_record import RunRecord, record_path
 from resgrid.cells import Cell
+from resgrid.config.evaluate import Views
 from resgrid.data.reading.images import open_images
 from resgrid.data.reading.normalization import NormalizeKind, read_normalization
 from resgrid.evaluation.views import single_view_logits
 from resgrid.exchange.export_formats import (
     FILE_FORMATS,
-    FileFormat,
+    CheckedPixels,
     Format,
     PixelsToLogits,
     TrainedCell,
@@ -44,13 +45,14 @@ TOLERANCE = 1e-5
 TOLERANCE_TO_EVALUATION = 0.01
 
 
-def export_cell(cell: Cell, form: Format, normalize: NormalizeKind, register_as: str | None) -> None:
+def export_cell(cell: Cell, form: Format, normalize: NormalizeKind, views: Views, register_as: str | None) -> None:
     """Export a cell's final weights, and check the export on test images: one alone, and many at once.
 
     Args:
         form: a file format for a file below `exports/`, or `mlflow` for a model with a signature in the cell's MLflow
             run.
         normalize: the normalization that the cell was trained with.
+        views: the views of an image that the cell's evaluation averaged.
         register_as: name of a model in MLflow's registry; the export becomes a version of it.
 
     Raises:
@@ -60,21 +62,14 @@ def export_cell(cell: Cell, form: Format, normalize: NormalizeKind, register_as:
     if register_as is not None and form != "mlflow":
         raise ValueError(f"register: {register_as!r}: only MLflow models can be registered; use --format mlflow")
     require_packages(form)
-    trained = open_trained(cell, normalize)
+    trained = open_trained(cell, normalize, views)
     if form == "mlflow":
-        location = _log_to_mlflow(trained, register_as)
+        _log_to_mlflow(trained, register_as)
     else:
-        location = str(_write_file(trained, FILE_FORMATS[form]))
-    shape = "×".join(map(str, trained.card.shape))
-    takes = f"weights for images of {shape}, normalized" if form == "safetensors" else f"pixels, uint8 (N×{shape})"
-    console.print(
-        f"{location}: {takes}, to {len(trained.card.classes)} logits; checked on {len(trained.images)} test images "
-        f"of {trained.card.label}, one alone and all at once; normalization: {trained.normalization.words}",
-        markup=False,
-    )
+        _write_file(trained, form)
 
 
-def open_trained(cell: Cell, normalize: NormalizeKind) -> TrainedCell:
+def open_trained(cell: Cell, normalize: NormalizeKind, views: Views) -> TrainedCell:
     """Open a trained cell, and compute the logits that its exports must have.
 
     Raises:
@@ -89,7 +84,7 @@ def open_trained(cell: Cell, normalize: NormalizeKind) -> TrainedCell:
     test = open_images(prepared, "test", normalization, card)
     indices = torch.arange(min(CHECKED_IMAGES, len(test)))
     logits = single_view_logits(network.eval(), [test.plain(indices)[0]]).numpy()
-    if paths.logits.exists():
+    if views == "single" and paths.logits.exists():
         recorded = np.load(paths.logits, allow_pickle=False)[: len(logits)]
         if recorded.shape != logits.shape or _distance(logits, recorded) > TOLERANCE_TO_EVALUATION:
             raise ValueError(
@@ -100,23 +95,26 @@ def open_trained(cell: Cell, normalize: NormalizeKind) -> TrainedCell:
     return TrainedCell(cell, card, metrics.fingerprint, normalization, model, test.pixels(indices), logits)
 
 
-def _write_file(trained: TrainedCell, form: FileFormat) -> Path:
+def _write_file(trained: TrainedCell, form: Format) -> None:
     """Write a file elsewhere, check it, and then move it to its place."""
-    target = EXPORTS / f"{trained.cell.name}{form.suffix}"
+    file_format = FILE_FORMATS[form]
+    target = EXPORTS / f"{trained.cell.name}{file_format.suffix}"
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         # The exporters' messages are for their developers.
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         draft = Path(folder) / target.name
-        form.write(trained, draft)
-        _check(trained, str(target), lambda images: form.run(trained, draft, images))
+        file_format.write(trained, draft)
+        _check(trained, str(target), lambda images: file_format.run(trained, draft, images))
         write_atomically(target, draft.read_bytes())
-    return target
+    shape = _shape_text(trained)
+    takes = f"weights for images of {shape}, normalized" if form == "safetensors" else f"pixels, uint8 (N×{shape})"
+    _print_export(trained, str(target), takes)
 
 
-def _log_to_mlflow(trained: TrainedCell, register_as: str | None) -> str:
-    """Log the model to the cell's run, check what MLflow loads, and return the model's URI."""
-    from resgrid.tracking.models import load_model, log_model  # mlflow takes two seconds to import
+def _log_to_mlflow(trained: TrainedCell, register_as: str | None) -> None:
+    """Log the model to the cell's run, check what MLflow loads, and print how to serve it."""
+    from resgrid.tracking.models import load_model, log_model, serve_command  # mlflow takes two seconds to import
 
     record = record_path(trained.cell, trained.fingerprint)
     run_id = RunRecord.read(record).run_id if record.exists() else None
@@ -126,9 +124,23 @@ def _log_to_mlflow(trained: TrainedCell, register_as: str | None) -> str:
             f"a run: dvc repro --single-item --force evaluate@{trained.cell.name}"
         )
     requirements = [f"torch=={version('torch').partition('+')[0]}", f"numpy=={version('numpy')}"]
-    uri = log_model(run_id, trained.model, trained.images[:2], trained.logits[:2], requirements, register_as)
-    _check(trained, uri, load_model(uri))
-    return uri
+    model, example = CheckedPixels(trained.model).eval(), trained.images[:2].astype(np.float32)
+    uri = log_model(run_id, model, example, trained.logits[:2], requirements, register_as)
+    compute = load_model(uri)
+    _check(trained, uri, lambda images: compute(images.astype(np.float32)))
+    _print_export(trained, uri, f"pixels, whole numbers from 0 to 255 in float32 (N×{_shape_text(trained)})")
+    console.print(f"Serve it with: {serve_command(uri)}")
+
+
+def _print_export(trained: TrainedCell, location: str, takes: str) -> None:
+    console.print(
+        f"{location}: {takes}, to {len(trained.card.classes)} logits; checked on {len(trained.images)} test images "
+        f"of {trained.card.label}, one alone and all at once; normalization: {trained.normalization.words}"
+    )
+
+
+def _shape_text(trained: TrainedCell) -> str:
+    return "×".join(map(str, trained.card.shape))
 
 
 def _check(trained: TrainedCell, location: str, compute: Callable[[np.ndarray], np.ndarray]) -> None:

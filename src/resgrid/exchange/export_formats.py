@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from resgrid.artifacts.data_card import DatasetCard
 from resgrid.cells import Cell
 from resgrid.data.reading.normalization import Normalization
-from resgrid.exchange.weights import load_weights, read_normalization_header
+from resgrid.exchange.weights import load_weights
+from resgrid.exchange.weights_file import read_weights_file
 from resgrid.models import build_network
 
 Format = Literal["onnx", "torchscript", "torch-export", "safetensors", "mlflow"]
@@ -44,6 +45,25 @@ class PixelsToLogits(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map pixels (N, C, H, W), uint8 from 0 to 255, to logits (N, classes), float32."""
         return self.network((images.float() / 255.0 - self.mean) * self.scale)
+
+
+class CheckedPixels(nn.Module):
+    """A model that raises a `RuntimeError` for images that are not whole numbers from 0 to 255.
+
+    MLflow's server converts JSON's numbers to the type of the model's signature: with uint8, it would truncate pixels
+    that were scaled to [0, 1] to zeros. So the signature is float32, and the model checks what was sent.
+    """
+
+    def __init__(self, model: PixelsToLogits) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map pixels (N, C, H, W), whole numbers in float32, to logits (N, classes), float32."""
+        whole = ((images >= 0) & (images <= 255) & (images == images.round())).all()
+        # An operation, because torch.export drops Python's own checks of values.
+        torch.ops.aten._assert_async.msg(whole, "images: not pixels; send whole numbers from 0 to 255")
+        return self.model(images)
 
 
 @dataclass(frozen=True)
@@ -156,10 +176,10 @@ def _write_safetensors(trained: TrainedCell, path: Path) -> None:
 
 def _run_safetensors(trained: TrainedCell, path: Path, images: np.ndarray) -> np.ndarray:
     network = build_network(trained.cell.network, len(trained.card.classes), trained.card.shape[0])
-    load_weights(network, path)
-    normalization = read_normalization_header(path)
-    assert normalization is not None
-    return PixelsToLogits(network, normalization).eval()(torch.from_numpy(images)).numpy()
+    file = read_weights_file(path)
+    load_weights(network, file)
+    assert file.normalization is not None
+    return PixelsToLogits(network, file.normalization).eval()(torch.from_numpy(images)).numpy()
 
 
 FILE_FORMATS: dict[Format, FileFormat] = {

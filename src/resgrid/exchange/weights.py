@@ -1,179 +1,140 @@
-"""Weights from elsewhere: the state dicts of other projects into a network, or one clear answer why not."""
+"""Loads weights of other projects into networks: all of a file's weights, or none and an error."""
 
 from __future__ import annotations
 
-import pickle
 import re
-import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from resgrid.data.reading.normalization import Normalization
+from resgrid.exchange.weights_file import WeightsFile, read_weights_file, shortened
 
-SUFFIXES = (".pt", ".pth", ".th", ".safetensors")
-# Under which keys training scripts put the state dict beside epoch, optimizer and so on.
-WRAPPERS = ("state_dict", "model", "model_state_dict", "net")
-# What wrappers put before every name: DataParallel and DDP, torch.compile, a LightningModule's attribute.
+# Prefixes of all names, by DataParallel and DDP, by torch.compile, and by attributes of a LightningModule.
 PREFIXES = ("module.", "_orig_mod.", "network.", "model.", "net.")
-# Names of one and the same part in the well-known implementations.
+# Names of the same module in well-known implementations.
 SYNONYMS = (("linear", "fc"), ("shortcut", "downsample"))
-# Auxiliary heads of GoogLeNet and Inception-v3 in torchvision's files: they serve training alone.
+# Auxiliary heads of GoogLeNet and Inception-v3 in torchvision's files, which only training needs.
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 NAMES_IN_A_MESSAGE = 4
 
 
-def load_weights(network: nn.Module, path: Path | str) -> None:
-    """Put a file's weights into a network: all of them, or none and a `ValueError`.
+def load_weights(network: nn.Module, file: WeightsFile | Path | str) -> None:
+    """Load a file's weights into a network.
 
-    Understood are state dicts of plain tensors, also inside `{"state_dict": …}`, `{"model": …}` and the like, with
-    prefixes such as `module.`, in the key style of torchvision's ResNets and of the usual CIFAR ResNets
-    (`conv1, bn1, layer1.0.conv1, …, linear`), in which projections are called `shortcut` or `downsample` and the last
-    layer `linear` or `fc`. Auxiliary heads that the network doesn't have are left out. Option A here pads half of the
-    zero channels before and half after the old ones, as these do; for weights of a network that pads otherwise the
-    keys fit, but not the function.
+    The file contains a state dict of dense tensors, possibly in `{"state_dict": …}`, `{"model": …}` and the like. Names
+    may have prefixes such as `module.`, and are those of torchvision's ResNets or of the usual CIFAR ResNets
+    (`conv1, bn1, layer1.0.conv1, …, linear`), whose projections are named `shortcut` or `downsample` and whose last
+    layer is named `linear` or `fc`. Auxiliary heads that the network doesn't have are ignored.
+
+    Networks that compute different functions can have equal tensors. An example is option A with other positions of the
+    zero channels (`resgrid.models.blocks.ZeroPadShortcut` describes them here).
 
     Args:
-        network: of the same form; it is changed in place, and keeps its mode and its device.
-        path: a file `.pt`, `.pth`, `.th` or `.safetensors`. Nothing in it is ever run: files that hold more than plain
-            tensors, numbers and texts are refused.
+        network: changed in place; it keeps its mode and its device.
+        file: a weights file; no code in it is run.
 
     Raises:
         OSError: the file can't be read.
-        ValueError: it is no such file, or its keys or shapes aren't the network's; the message lists them.
+        ValueError: the file contains something else, or its names, shapes, types or values don't fit; the message lists
+            them, and the network is not changed.
     """
-    path, expected = Path(path), network.state_dict()
-    state = _rename(_without_prefix(read_state_dict(path), expected), expected)
-    # Batch norm's counter of steps: older files don't have it, and inference doesn't use it.
+    if not isinstance(file, WeightsFile):
+        file = read_weights_file(Path(file))
+    expected = network.state_dict()
+    tensors = _renamed(file.path, _without_prefix(file.tensors, expected), expected)
+    # Older files lack batch norm's step counters, which inference doesn't use.
     counters = {name: value for name, value in expected.items() if name.endswith("num_batches_tracked")}
-    state = counters | {
-        name: value for name, value in state.items() if name in expected or not name.startswith(AUXILIARY)
+    tensors = counters | {
+        name: value for name, value in tensors.items() if name in expected or not name.startswith(AUXILIARY)
     }
+    _check_names_and_shapes(file.path, tensors, expected, type(network).__name__)
+    _check_types(file.path, tensors, expected)
+    converted = {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}
+    wrong = [name for name, tensor in converted.items() if not tensor.isfinite().all()]
+    if wrong:
+        raise ValueError(f"{file.path}: {_listed('tensors with NaN or infinite values', wrong)}; use other weights")
+    network.load_state_dict(converted)
+
+
+def _check_names_and_shapes(
+    path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], network: str
+) -> None:
     problems = [
-        _listed("missing", [name for name in expected if name not in state]),
-        _listed("unexpected", [name for name in state if name not in expected]),
+        _listed("missing", [name for name in expected if name not in tensors]),
+        _listed("unexpected", [name for name in tensors if name not in expected]),
         _listed(
             "of another shape",
             [
-                f"{name} {tuple(state[name].shape)}, not {tuple(value.shape)}"
+                f"{name} {tuple(tensors[name].shape)}, not {tuple(value.shape)}"
                 for name, value in expected.items()
-                if name in state and state[name].shape != value.shape
+                if name in tensors and tensors[name].shape != value.shape
             ],
         ),
     ]
     if any(problems):
         raise ValueError(
-            f"{path} doesn't fit {type(network).__name__}, which has {len(expected)} tensors: "
-            + "; ".join(filter(None, problems))
+            f"{path}: doesn't fit {network}, which has {len(expected)} tensors: {'; '.join(filter(None, problems))}; "
+            "use the network that the weights are of"
         )
-    network.load_state_dict(state)
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by their names, on the CPU, as they stand there. Nothing in the file is run.
-
-    Raises:
-        OSError: it can't be read.
-        ValueError: it isn't a whole file of plain tensors.
-    """
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path}: weights are read from files named {', '.join(SUFFIXES)}, not {path.suffix!r}")
-    if path.suffix == ".safetensors":
-        try:
-            return safetensors.torch.load(path.read_bytes())
-        except safetensors.SafetensorError as error:
-            raise ValueError(f"{path} is no whole safetensors file: {error}") from None
-    content = _load_plain(path)
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not content:
-        raise ValueError(f"{path} holds {type(content).__name__}, not a state dict of names and tensors")
-    for name, value in content.items():
-        if not isinstance(value, Tensor):
-            raise ValueError(
-                f"{path} holds {type(value).__name__} under {name!r}, not a tensor; allowed is a state dict, also "
-                f"under {', '.join(WRAPPERS)}"
-            )
-    return dict(content)
+def _check_types(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Refuse tensors whose values would mean something else after a conversion, such as quantized integers."""
+    wrong = [
+        f"{name} {_type_name(tensor)}, not {_type_name(expected[name])}"
+        for name, tensor in tensors.items()
+        if _type_category(tensor) != _type_category(expected[name])
+    ]
+    if wrong:
+        raise ValueError(f"{path}: {_listed('tensors of another type', wrong)}; convert them where they were saved")
 
 
-def read_header(path: Path) -> dict[str, str]:
-    """What a safetensors file says about itself; nothing for other files."""
-    if path.suffix != ".safetensors":
-        return {}
-    with safetensors.safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+def _type_category(tensor: Tensor) -> str:
+    if tensor.is_floating_point():
+        return "floating"
+    return "complex" if tensor.is_complex() else "bool" if tensor.dtype == torch.bool else "integer"
 
 
-def read_normalization_header(path: Path) -> Normalization | None:
-    """Read the normalization that a weights file states, if it does.
-
-    Raises:
-        ValueError: the header is damaged.
-    """
-    header = read_header(path)
-    # Earlier versions of resgrid wrote the British spelling.
-    stated = header.get("normalization", header.get("normalisation"))
-    return None if stated is None else Normalization.from_header(stated, path)
+def _type_name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
-def _load_plain(path: Path) -> object:
-    with path.open("rb") as file, warnings.catch_warnings():
-        # Of unusual files, such as TorchScript archives and new pickle protocols: the answer below says enough.
-        warnings.simplefilter("ignore")
-        try:
-            return torch.load(file, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            named = re.search(r"GLOBAL (\S+)", str(error))
-            beyond = f" ({named[1]})" if named else ""
-            raise ValueError(
-                f"{path} is refused: it is damaged, or holds more than plain tensors, numbers and texts{beyond}, and "
-                "reading that could run any code that its maker put there. If you trust it, save its tensors alone "
-                "where it was made: safetensors.torch.save_file(network.state_dict(), 'weights.safetensors')"
-            ) from None
-        except Exception as error:  # the restricted reader meets arbitrary bytes: it may stumble over anything
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise ValueError(f"{path} is no whole file of torch.save: {reason[:200]}") from None
+def _without_prefix(tensors: Mapping[str, Tensor], expected: Collection[str]) -> Mapping[str, Tensor]:
+    """Remove prefixes that all names have, unless the network's names have them too."""
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors) and not all(name.startswith(prefix) for name in expected):
+            return _without_prefix({name.removeprefix(prefix): value for name, value in tensors.items()}, expected)
+    return tensors
 
 
-def _without_prefix(state: Mapping[str, Tensor], expected: Collection[str]) -> dict[str, Tensor]:
-    """Take off what stands before every name, unless the network's names begin so too."""
-    state = dict(state)
-    found = True
-    while found:
-        found = False
-        for prefix in PREFIXES:
-            if all(name.startswith(prefix) for name in state) and not all(name.startswith(prefix) for name in expected):
-                state = {name.removeprefix(prefix): value for name, value in state.items()}
-                found = True
-    return state
+def _renamed(path: Path, tensors: Mapping[str, Tensor], expected: Collection[str]) -> dict[str, Tensor]:
+    """Give tensors the network's names, where these differ by a synonym."""
+    origins: dict[str, str] = {}
+    for name in tensors:
+        ours = _our_name(name, expected)
+        if ours in origins:
+            raise ValueError(f"{path}: {origins[ours]} and {shortened(name)} are both {ours}; remove one of the two")
+        origins[ours] = name
+    return {ours: tensors[name] for ours, name in origins.items()}
 
 
-def _rename(state: Mapping[str, Tensor], expected: Collection[str]) -> dict[str, Tensor]:
-    """Give the tensors the network's names, where these differ by a synonym."""
-    return {_network_s_name(name, expected): value for name, value in state.items()}
-
-
-def _network_s_name(name: str, expected: Collection[str]) -> str:
+def _our_name(name: str, expected: Collection[str]) -> str:
     if name in expected:
         return name
     parts = name.split(".")
     candidates = [
         ".".join(new if part == old else part for part in parts) for pair in SYNONYMS for old, new in (pair, pair[::-1])
     ]
-    # DenseNet's files on torchvision's server are older than its names (torchvision/models/densenet.py).
+    # torchvision's files of DenseNets are older than its names (torchvision/models/densenet.py).
     candidates.append(re.sub(r"\b(norm|conv)\.([12])\b", r"\1\2", name))
     return next((candidate for candidate in candidates if candidate in expected), name)
 
 
 def _listed(what: str, names: list[str]) -> str:
-    """`3 missing (a, b, c)`; of many, the first ones."""
+    """Count and list names: `3 missing (a, b, c)`; only the first of many."""
     if not names:
         return ""
     more = ", …" if len(names) > NAMES_IN_A_MESSAGE else ""
-    return f"{len(names)} {what} ({', '.join(names[:NAMES_IN_A_MESSAGE])}{more})"
+    return f"{len(names)} {what} ({', '.join(map(shortened, names[:NAMES_IN_A_MESSAGE]))}{more})"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from torch import nn
 
-from resgrid.tracking.store import open_client, tracking_uri
+from resgrid.tracking.store import embedded_uri, open_client, tracking_uri
 
 # The order matters: `store` sets what mlflow reads when it is imported.
 import mlflow  # isort: skip
@@ -31,7 +34,7 @@ def log_model(
 
     Args:
         run_id: of the run that it belongs to.
-        model: from images to logits, in evaluation mode.
+        model: from images to logits, in evaluation mode; it accepts the type of `images`.
         images: two or more: the example, from which the signature takes type and shape; any number may be sent.
         logits: of these images.
         requirements: packages that loading needs, as pip writes them. Without them MLflow takes 16 s to find out.
@@ -72,7 +75,19 @@ def log_model(
     return info.model_uri
 
 
+def serve_command(model_uri: str) -> str:
+    """Return the shell command that serves a model over HTTP, in the environment of this process.
+
+    It names the embedded store. The address of another store is in the user's environment, and may contain a password.
+    """
+    # Not by the environment: MLflow itself sets the variable.
+    variables = ["env", f"MLFLOW_TRACKING_URI={embedded_uri()}"] if tracking_uri() == embedded_uri() else []
+    mlflow_program = str(Path(sys.executable).with_name("mlflow"))
+    command = [mlflow_program, "models", "serve", "--env-manager", "local", "--model-uri", model_uri]
+    return shlex.join([*variables, *command])
+
+
 def load_model(model_uri: str) -> Callable[[np.ndarray], np.ndarray]:
-    """The model as MLflow's own loader gives it: from uint8 (N, C, H, W) to float32 (N, classes)."""
+    """Load a model with MLflow's own loader, as a function from images to float32 logits (N, classes)."""
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # it compares versions, which are those that logged
     return mlflow.pyfunc.load_model(model_uri).predict

@@ -25,8 +25,13 @@ EMBEDDED = Path(os.environ.get("RESGRID_TRACKING", "mlruns"))
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, or the SQLite file of the embedded store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{EMBEDDED.resolve() / 'mlflow.db'}"
+    """Return `MLFLOW_TRACKING_URI`, or the address of the embedded store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri()
+
+
+def embedded_uri() -> str:
+    """Return the address of the embedded store, a SQLite file."""
+    return f"sqlite:///{EMBEDDED.resolve() / 'mlflow.db'}"
 
 
 def open_client() -> MlflowClient:

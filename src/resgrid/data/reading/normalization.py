@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -45,8 +46,10 @@ class Normalization:
             content = json.loads(text)
             mean, std = np.array(content["mean"], dtype=np.float32), content["std"]
             std = None if std is None else np.array(std, dtype=np.float32)
+            if not np.isfinite(mean).all() or (std is not None and not ((std > 0) & np.isfinite(std)).all()):
+                raise ValueError("a number is not finite, or a standard deviation is not above 0")
             return cls(mean, std, f"{content['words']}, as {file} states it")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{file}: damaged normalization in the header ({error}); export the cell again") from None
 
 
@@ -75,7 +78,8 @@ def given_normalization(mean: str | None, std: str | None) -> Normalization | No
         means, deviations = ([float(number) for number in text.split(",")] for text in (mean or "", std or ""))
     except ValueError:
         means, deviations = [], []
-    if not means or len(means) != len(deviations) or min(deviations) <= 0:
+    finite = all(map(math.isfinite, [*means, *deviations]))
+    if not means or len(means) != len(deviations) or min(deviations) <= 0 or not finite:
         raise ValueError(
             f"mean: {mean!r} and std: {std!r}: not one number per channel, with std above 0; give numbers for pixels "
             "scaled to [0, 1], such as 0.485,0.456,0.406 and 0.229,0.224,0.225"
