@@ -94,7 +94,8 @@ class _Node:
                     "start an MLflow server that all nodes reach and set MLFLOW_TRACKING_URI to its URL"
                 )
             os.umask(0o077)
-            self.work = _private_folder() / self.settings["token"]
+            self.work = _own_folder(self.settings["token"])
+            _make_private(self.work.parent)
             self.work.mkdir(exist_ok=True)
             self._state = self.work / "state" / self.cell
             with _locked(self.work / "code.lock"):
@@ -294,7 +295,7 @@ def _execute(
 
 def clear(token: str) -> None:
     """Delete the files that a sweep has sent to this node."""
-    shutil.rmtree(_private_folder() / token, ignore_errors=True)
+    shutil.rmtree(_own_folder(token), ignore_errors=True)
 
 
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -305,14 +306,17 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
         (folder / path).write_bytes(content)
 
 
-def _private_folder() -> Path:
-    """The folder for nodes that can't read the driver's files; other users of the node can't read or replace it."""
-    folder = Path(tempfile.gettempdir()) / f"resgrid-{os.getuid()}"
+def _own_folder(token: str) -> Path:
+    """The work directory of a node that can't read the driver's."""
+    return Path(tempfile.gettempdir()) / f"resgrid-{os.getuid()}" / token
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder that other users of the node can't read or replace, or refuse theirs."""
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise CellFailedError(f"{folder}: not a private folder of this user; delete it or set TMPDIR for Ray")
-    return folder
 
 
 def _reason(status: int) -> str:

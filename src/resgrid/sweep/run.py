@@ -54,11 +54,10 @@ def run_sweep(
             return 0
         clean(work)
         outcome = _run(plan, graph, config, work) if plan.to_run else Outcome()
-        status = _summarize(plan, outcome)
+        if status := _summarize(plan, outcome):
+            return status
         with graph.locked():
             stale = [cell for cell, stages in graph.cells().items() if any(map(graph.why_stale, stages))]
-    if status:
-        return status
     if stale:
         # `dvc repro` would train these cells for the report.
         console.print(
