@@ -140,7 +140,6 @@ def test_a_node_that_cannot_read_the_repository_trains_a_cell(
     assert f"can't read {swept.root}, so it can't track runs there; start an MLflow server" in without_server.stderr
 
     shared = cluster.folder / f"tmp/resgrid-{os.getuid()}"
-    shutil.rmtree(shared, ignore_errors=True)
     shared.mkdir()  # as another user could, who would then replace the supervisor
     shared.chmod(0o777)
     refused = swept.sweep(**ENVIRONMENT, MLFLOW_TRACKING_URI=tracking_server)
