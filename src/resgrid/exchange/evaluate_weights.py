@@ -130,8 +130,11 @@ def check_stated_network(file: WeightsFile, network_name: str) -> None:
 def warnings_about(file: WeightsFile, network_name: str, classes: list[str]) -> Iterator[str]:
     """Yield reasons why weights that fit a network may give wrong results."""
     network = parse_network(network_name)
-    like_torchvision = isinstance(network, PlainOrResidual) and network.images == "imagenet" and network.bottleneck
-    if like_torchvision and network.stride_in == "1x1" and "network" not in file.header:
+    if (
+        isinstance(network, PlainOrResidual)
+        and (network.images, network.bottleneck, network.stride_in) == ("imagenet", True, "1x1")
+        and "network" not in file.header
+    ):
         other = replace(network, stride_in="3x3").name
         yield (
             "torchvision's weights have the same names and shapes, but are of networks with the stride in the 3×3 "

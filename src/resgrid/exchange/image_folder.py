@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from resgrid.data.reading.file_images import decoded
@@ -32,7 +33,7 @@ class ImageFolder:
         ValueError: there is no such folder, or it has no images.
     """
 
-    def __init__(self, root: Path, transform: nn.Module, batch_size: int, workers: int) -> None:
+    def __init__(self, root: Path, transform: Callable[[Any], Tensor], batch_size: int, workers: int) -> None:
         self.classes = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
         files = [
             (path, label)
@@ -62,7 +63,7 @@ class ImageFolder:
 class _Batches(Dataset["Tensor | ValueError"]):
     """Batches by number; an error is returned, so that workers pass it on as it is."""
 
-    def __init__(self, paths: list[list[Path]], transform: nn.Module) -> None:
+    def __init__(self, paths: list[list[Path]], transform: Callable[[Any], Tensor]) -> None:
         self._paths, self._transform = paths, transform
 
     def __len__(self) -> int:

@@ -56,7 +56,8 @@ def not_overfitting(group: ComparisonGroup) -> list[Finding]:
     pairs = [
         (rise, rise.balance.direction(p)) for rise, p in zip(rises, ps, strict=True) if rise.test.difference.mean > 0
     ]
-    for answer, direction in (("reproduced", "up"), ("contradicted", "down")):
+    answers: tuple[tuple[Answer, str], ...] = (("reproduced", "up"), ("contradicted", "down"))
+    for answer, direction in answers:
         found = [rise for rise, way in pairs if way == direction]
         if found:
             return [Finding(answer, max(found, key=_test_mean).sentence(answer), evidence)]
