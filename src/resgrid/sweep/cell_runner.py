@@ -164,7 +164,7 @@ class _Node:
 
     def environment(self, stage: dict[str, Any], folder: Path) -> dict[str, str]:
         code = self.work / "code"
-        readable = [folder, code, self._state, sys.prefix, *self.settings["readable"]]
+        readable = [folder, code, self._state, self.progress.parent, sys.prefix, *self.settings["readable"]]
         own = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "PYTHONPATH": os.pathsep.join(str(path) for path in (code / "undeclared_reads", code / "src", code)),
