@@ -1,4 +1,4 @@
-"""On made-up grids with known effects the verdicts are right, and rarely wrong where there is no effect."""
+"""Verdicts on synthetic grids with known effects are right, and rarely wrong without an effect."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_a_verdict_has_its_numbers_interval_and_cells() -> None:
     smaller, larger = sorted(float(test.pvalue) for test in tests)
     assert sorted(row.p or 0 for row in rows) == pytest.approx([2 * smaller, max(2 * smaller, larger)])
     assert rows[1].cells == ("plain32-0", "plain32-1", "plain32-2", "plain32-3", *rows[0].cells[4:])
-    assert verdict.evidence[0].interval == grid.networks[0].errors["train_error"].interval
+    assert verdict.evidence[0].interval == grid.networks[0].errors["train_error"].percent_interval
 
 
 def test_pairing_finds_what_the_seeds_have_in_common() -> None:
@@ -197,10 +197,23 @@ NULL: dict[str, Truth] = dict.fromkeys(
 DIFFERENCES = ("degradation", "not-overfitting", "shortcuts-help", "options-order", "residual-depth", "shallow-faster")
 
 
-@pytest.mark.parametrize(("seeds", "noise"), [(2, 0.5), (5, 0.05)])
-def test_no_effect_is_rarely_taken_for_one(seeds: int, noise: float) -> None:
-    """Each claim, with all its comparisons, errs in at most 5 % of grids; 200 of them leave some room for chance."""
-    maker, grids, wrong = Maker(seeds, noise), 200, Counter[str]()
+@pytest.mark.parametrize(
+    "maker",
+    [
+        Maker(3, noise=0.5),
+        Maker(5, noise=0.05),
+        Maker(3, noise=0.5, failing=0.2),
+        Maker(5, noise=0.5, failing=0.2),
+        Maker(5, noise=0.5, heavy_tails=True),
+    ],
+    ids=["3 seeds", "5 seeds, noise of one image", "3 seeds, failing", "5 seeds, failing", "5 seeds, heavy tails"],
+)
+def test_no_effect_is_rarely_taken_for_one(maker: Maker) -> None:
+    """Each claim, with all its comparisons, errs in at most 5% of grids, within what 200 grids allow.
+
+    The maker's seed is the number of seeds.
+    """
+    seeds, grids, wrong = maker.seed, 200, Counter[str]()
     for _ in range(grids):
         found = judge(maker.grid(NULL, seeds))
         for claim in DIFFERENCES:
@@ -208,7 +221,7 @@ def test_no_effect_is_rarely_taken_for_one(seeds: int, noise: float) -> None:
             wrong[claim] += bool(decided & {"reproduced", "contradicted"})
     most = stats.binom.isf(0.001, grids, 0.05)
     assert max(wrong.values()) <= most
-    assert sum(wrong.values()) > 0  # the test sees decisions at all
+    assert maker.failing or sum(wrong.values()) > 0  # the test sees decisions at all
 
 
 def test_networks_at_the_margin_are_rarely_called_alike() -> None:
@@ -251,14 +264,20 @@ def test_an_undecided_sentence_says_how_many_seeds_would_tell() -> None:
     assert sentence.endswith(f"This is not significant; at this variability, 80% power takes about {needed} seeds.")
 
 
-def test_equal_networks_show_no_difference() -> None:
+def test_two_seeds_decide_nothing() -> None:
+    found = verdicts(Maker(0, noise=0.01).grid(PAPER, 2, analyses=True))
+    assert {verdict.answer for verdict in found.values()} == {"inconclusive", "not tested"}
+    assert found["degradation"].sentence.endswith("A verdict needs at least 3 seeds.")
+
+
+def test_equal_networks_have_a_difference_of_unknown_variability() -> None:
     grid = Maker(0, noise=0).grid({"plain56": Truth(9, 9), "resnet56-A": Truth(9, 9), "resnet56-B": Truth(9, 9)}, 5)
     found = verdicts(grid)
     assert found["shortcuts-help-depth-56"].sentence == (
         "From plain56 to resnet56-A, the test error changes by "
-        "+0.00 points (95% confidence interval +0.00 to +0.00; 5 seeds): no difference."
+        "+0.00 points (5 seeds). All seeds show the same difference, so its variability is unknown."
     )
-    assert found["options-equivalent"].answer == "reproduced"
+    assert found["options-equivalent"].answer == "inconclusive"
 
 
 def test_an_effect_that_the_adjustment_takes_back_is_said_so() -> None:
@@ -337,9 +356,9 @@ def test_gradients_that_fade_or_explode_at_one_step_are_not_healthy(ends: float)
     grid = {"plain20": Truth(5, 9), "plain56": Truth(5, 9, gradient=ends)}
     found = verdicts(Maker(0).grid(grid, 4, analyses=True))["gradients"]
     assert found.answer == "contradicted"
-    # Of 19 layers in even steps, the first 6 lie 13/18 of the way from the last 6; half of it at step 1,000.
+    # Of 19 layers in even steps, the first 6 lie 13/18 of the way from the last 6; a tenth of it at step 1, then half.
     way = ends ** (13 / 18)
-    assert [row.value for row in found.evidence] == pytest.approx([1, 1, 1, 1, way**0.5, way], rel=0.1)
+    assert [row.value for row in found.evidence] == pytest.approx([1, 1, 1, way**0.1, way**0.5, way], rel=0.1)
     assert found.evidence[4].label == (
         "the last third → the first third of plain56's layers, gradient norm at step 1,000"
     )

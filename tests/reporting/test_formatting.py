@@ -30,7 +30,8 @@ def test_lists_and_counts() -> None:
 
 def test_few_seeds_bring_a_caution() -> None:
     assert "With one seed" in caution(1)
-    assert "With 2 seeds" in caution(2)
+    assert caution(2) == "With 2 seeds, no difference is judged: verdicts need at least 3."
+    assert "large differences can be significant" in caution(3)
     assert caution(5) == ""
 
 

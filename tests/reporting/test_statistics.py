@@ -62,10 +62,34 @@ def test_the_interval_excludes_zero_exactly_where_p_is_below_five_percent() -> N
         assert (difference.interval[0] > 0 or difference.interval[1] < 0) == (difference.p < 0.05)
 
 
-@pytest.mark.parametrize(("count", "p"), [(2, 0.5), (5, 0.0625), (8, 2 / 256)])
+@pytest.mark.parametrize(("count", "p"), [(3, 0.25), (5, 0.0625), (8, 2 / 256)])
 def test_few_equal_differences_are_not_significant(count: int, p: float) -> None:
     assert paired_difference(Sample((0.25,) * count)).p == p
     assert paired_difference(Sample((0.0,) * count)).p == 1
+
+
+def test_equal_values_have_an_unknown_variability() -> None:
+    sample = Sample((0.25,) * 5)
+    assert (sample.standard_deviation, sample.interval, sample.prediction_interval) == (0, None, None)
+    assert paired_difference(sample).interval is None
+    assert not is_equivalent(paired_difference(sample).interval, 1.0)
+
+
+def test_fewer_than_three_seeds_have_an_interval_and_no_p() -> None:
+    difference = paired_difference(Sample((1.0, 1.1)))
+    assert (difference.mean, difference.p) == (1.05, None)
+    assert difference.interval == pytest.approx((1.05 - 12.7062 * 0.05, 1.05 + 12.7062 * 0.05), abs=1e-4)
+    assert paired_difference(Sample((1.0, 1.1, 1.05))).p is not None
+
+
+def test_an_interval_of_a_percentage_lies_between_0_and_100() -> None:
+    low, high = Sample((1.0, 20.0)).percent_interval or (math.nan, math.nan)
+    assert (low, high) == (0, 100)
+    # asin √0.5 = 0.785398, asin √0.4 = 0.684719, asin √0.6 = 0.886077: mean 0.785398, standard deviation 0.100679.
+    reach = 4.302653 * 0.100679 / math.sqrt(3)
+    expected = tuple(100 * math.sin(0.785398 + sign * reach) ** 2 for sign in (-1, 1))
+    assert Sample((40.0, 50.0, 60.0)).percent_interval == pytest.approx(expected, rel=1e-4)
+    assert Sample((0.0, 0.0, 0.0)).percent_interval is None
 
 
 def test_differences_equal_up_to_rounding_are_equal() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -47,11 +48,15 @@ class Maker:
     Attributes:
         noise: standard deviation of the errors over the seeds, in points; relative, a tenth of it for other quantities.
         common: standard deviation of an effect of the seed that all networks share.
+        failing: probability that a run fails, with 20 to 40 points more error; it converges nevertheless.
+        heavy_tails: draw the noise from Student's t with 3 degrees of freedom, scaled to the same standard deviation.
     """
 
     seed: int
     noise: float = 0.3
     common: float = 0.0
+    failing: float = 0.0
+    heavy_tails: bool = False
     random: np.random.Generator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +75,9 @@ class Maker:
         )
 
     def _cell(self, cell: Cell, truth: Truth, shared: np.ndarray, analyses: bool) -> CellResult:
-        train, test = self._error(truth.train + shared[0], TRAIN_IMAGES), self._error(truth.test + shared[1])
+        failure = self.random.uniform(20, 40) if self.failing and self.random.random() < self.failing else 0.0
+        train = self._error(truth.train + shared[0] + failure, TRAIN_IMAGES)
+        test = self._error(truth.test + shared[1] + failure)
         relative = np.exp(self.random.normal(0, self.noise / 10, 3))
         return CellResult(
             cell=cell,
@@ -91,7 +98,8 @@ class Maker:
 
     def _error(self, mean: float, images: int = TEST_IMAGES) -> float:
         """Draw a whole number of images, in percent."""
-        drawn = float(np.clip(self.random.normal(mean, self.noise), 0, 100))
+        noise = self.random.standard_t(3) / math.sqrt(3) if self.heavy_tails else self.random.normal()
+        drawn = float(np.clip(mean + self.noise * noise, 0, 100))
         return 100 * round(drawn * images / 100) / images
 
     def _curve(self, truth: Truth, relative: float) -> pd.DataFrame:
@@ -122,7 +130,7 @@ def _responses(mean: float) -> pd.DataFrame:
 def _gradients(first_over_last: float) -> pd.DataFrame:
     """Return norms that change evenly in logarithms from layer to layer, at three steps, increasingly."""
     tables: list[pd.DataFrame] = []
-    for step, power in ((1, 0.0), (1000, 0.5), (2000, 1.0)):
+    for step, power in ((1, 0.1), (1000, 0.5), (2000, 1.0)):
         norms = 0.3 * first_over_last ** (power * np.linspace(1, 0, LAYERS))
         columns = ([step] * LAYERS, range(1, LAYERS + 1), [""] * LAYERS, norms, [0.01] * LAYERS)
         tables.append(pd.DataFrame(dict(zip(ANALYSIS_COLUMNS["gradients"], columns, strict=True))))

@@ -12,6 +12,7 @@ from resgrid.reporting.formatting import Unit, counted, estimate
 from resgrid.reporting.results import CellResult, NetworkResult
 from resgrid.reporting.statistics import (
     ALPHA,
+    FEWEST_SEEDS,
     Difference,
     Interval,
     Sample,
@@ -90,7 +91,7 @@ class Contrast:
         return Evidence(label, self.value, self.interval, self.unit, p, self.cells)
 
     def beyond(self, margin: float) -> float | None:
-        """Return the p for a difference beyond ±`margin`; None for one seed, 1 if the mean lies within."""
+        """Return the p for a difference beyond ±`margin`; None with too few seeds, 1 if the mean lies within."""
         if self.difference.p is None:
             return None
         if abs(self.difference.mean) <= margin:
@@ -104,7 +105,7 @@ class Comparisons:
     """Contrasts that answer one question.
 
     Attributes:
-        ps: the contrasts' p values by Holm's method; None for all with one seed.
+        ps: the contrasts' p values by Holm's method; None for all with too few seeds.
     """
 
     contrasts: tuple[Contrast, ...]
@@ -147,6 +148,8 @@ class Comparisons:
 def judge_equivalence(margin: float, contrasts: Sequence[Contrast]) -> tuple[Answer, list[Contrast]]:
     """Answer whether all contrasts are equivalent within ±`margin`; contradicted if one lies significantly outside.
 
+    Contrasts with too few seeds, or with equal differences, are never equivalent: their variability is unknown.
+
     Returns:
         The answer and the contrasts that decide it.
     """
@@ -154,7 +157,11 @@ def judge_equivalence(margin: float, contrasts: Sequence[Contrast]) -> tuple[Ans
     outside = [contrast for contrast, p in zip(contrasts, ps, strict=True) if p is not None and p < ALPHA]
     if outside:
         return "contradicted", outside
-    remaining = [contrast for contrast in contrasts if not is_equivalent(contrast.difference.interval, margin)]
+    remaining = [
+        contrast
+        for contrast in contrasts
+        if contrast.difference.p is None or not is_equivalent(contrast.difference.interval, margin)
+    ]
     return ("inconclusive", remaining) if remaining else ("reproduced", list(contrasts))
 
 
@@ -188,8 +195,12 @@ def not_significant(contrasts: Sequence[Contrast]) -> str:
     """Describe the contrast nearest to significance, with the seeds that would be needed."""
     nearest = min(contrasts, key=lambda contrast: contrast.difference.p or 0)
     difference, standard_deviation = nearest.difference, nearest.differences.standard_deviation
-    if difference.p is None or standard_deviation is None:
+    if standard_deviation is None:
         return f"{nearest.change}. {ONE_SEED}"
+    if difference.p is None:
+        return f"{nearest.change}. A verdict needs at least {FEWEST_SEEDS} seeds."
+    if difference.interval is None:
+        return f"{nearest.change}. All seeds show the same difference, so its variability is unknown."
     others = len(contrasts) - 1
     like = f", like {counted(others, 'other comparison')}" if others else ""
     if difference.p < ALPHA:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from resgrid.reporting.statistics import Interval, Sample
+from resgrid.reporting.statistics import FEWEST_SEEDS, Interval, Sample
 
 # %: a level; points: a difference of two levels, with its sign; times: a ratio.
 Unit = Literal["%", "points", "times"]
@@ -70,6 +70,8 @@ def caution(seeds: int) -> str:
     """Return what this number of seeds cannot show; empty where a standard deviation is meaningful."""
     if seeds == 1:
         return "With one seed, a difference can't be distinguished from chance."
+    if seeds < FEWEST_SEEDS:
+        return f"With {seeds} seeds, no difference is judged: verdicts need at least {FEWEST_SEEDS}."
     if seeds < _MANY_SEEDS:
         return f"With {seeds} seeds, large differences can be significant, but small ones can't be measured."
     return ""

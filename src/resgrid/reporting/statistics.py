@@ -18,6 +18,7 @@ from scipy import integrate, special
 
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE  # two-sided
+FEWEST_SEEDS = 3  # with two, a fifth of the runs failing gives up to 7% false decisions (docs/evidence.md)
 POWER = 0.8  # Cohen's convention (Statistical Power Analysis for the Behavioral Sciences, 1988, section 2.4)
 
 _MOST_FLIPPED = 20  # 2**20 sign patterns are enumerated in a few milliseconds
@@ -56,18 +57,34 @@ class Sample:
 
     @property
     def interval(self) -> Interval | None:
-        """95% confidence interval of the mean, by Student's t with n - 1 degrees of freedom; None for one seed."""
-        if self.standard_deviation is None:
+        """95% confidence interval of the mean, by Student's t with n - 1 degrees of freedom.
+
+        None for one seed, and for equal values: their variability is unknown, not zero.
+        """
+        if self.standard_deviation is None or self.standard_deviation < _ROUNDING:
             return None
         return _around(self.mean, self.standard_deviation / math.sqrt(self.n), self.n - 1)
 
     @property
+    def percent_interval(self) -> Interval | None:
+        """95% confidence interval of a percentage, on the arcsine scale, so that it lies between 0 and 100.
+
+        None as for `interval`. Source: F. J. Anscombe, Biometrika 35 (1948), 246-254: the scale on which proportions
+        have nearly constant variance.
+        """
+        interval = Sample(tuple(math.asin(math.sqrt(value / 100)) for value in self.values)).interval
+        if interval is None:
+            return None
+        low, high = (100 * math.sin(min(max(end, 0.0), math.pi / 2)) ** 2 for end in interval)
+        return low, high
+
+    @property
     def prediction_interval(self) -> Interval | None:
-        """95% prediction interval of one further run: mean ± t · s · √(1 + 1/n); None for one seed.
+        """95% prediction interval of one further run: mean ± t · s · √(1 + 1/n); None as for `interval`.
 
         Source: Hahn and Meeker, Statistical Intervals (1991), section 4.7.
         """
-        if self.standard_deviation is None:
+        if self.standard_deviation is None or self.standard_deviation < _ROUNDING:
             return None
         return _around(self.mean, self.standard_deviation * math.sqrt(1 + 1 / self.n), self.n - 1)
 
@@ -87,8 +104,8 @@ class Difference:
 
     Attributes:
         mean: second minus first.
-        interval: 95% confidence interval; None for one run of each.
-        p: two-sided, for the null hypothesis of no difference; None likewise.
+        interval: 95% confidence interval; None for one run of each, or if all differences are equal.
+        p: two-sided, for the null hypothesis of no difference; None with fewer than `FEWEST_SEEDS`.
     """
 
     mean: float
@@ -107,8 +124,8 @@ def paired_difference(differences: Sample) -> Difference:
     Args:
         differences: second minus first, by seed.
     """
-    if differences.standard_deviation is None:
-        return Difference(differences.mean, None, None)
+    if differences.standard_deviation is None or differences.n < FEWEST_SEEDS:
+        return Difference(differences.mean, differences.interval, None)
     if differences.standard_deviation < _ROUNDING:
         return Difference(differences.mean, differences.interval, sign_flip_p(differences.values))
     error = differences.standard_deviation / math.sqrt(differences.n)

@@ -104,4 +104,4 @@ def test_error(cell: CellResult) -> float:
 def level(network: NetworkResult, measured: Measured, quantity: str) -> Evidence:
     """Return a network's mean error as evidence."""
     sample = Sample(tuple(measured(cell) for cell in network.cells))
-    return Evidence(f"{network.name}, {quantity}", sample.mean, sample.interval, "%", None, cell_names(network))
+    return Evidence(f"{network.name}, {quantity}", sample.mean, sample.percent_interval, "%", None, cell_names(network))
