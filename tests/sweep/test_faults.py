@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -81,15 +82,16 @@ def test_a_worker_that_dies_before_its_report_arrives_loses_nothing(swept: Swept
     swept.hold(2, "plain8-0")
     sweep = swept.begin_sweep()
     wait_until(lambda: swept.saved_step("plain8-0") == 2, "two steps")
-    driver = psutil.Process(sweep.pid)
-    driver.suspend()  # so that no report arrives
-    swept.release()
-    marker = swept.root / ".resgrid/sweep/delivered/train@plain8-0.json"
-    wait_until(marker.exists, "the delivery")
-    alive = [process for process in driver.children(recursive=True) if process.status() != psutil.STATUS_ZOMBIE]
+    children = psutil.Process(sweep.pid).children(recursive=True)
+    alive = [process for process in children if process.status() != psutil.STATUS_ZOMBIE]
     (worker,) = [process for process in alive if "ray::ImplicitFunc" in " ".join(process.cmdline())]
-    worker.kill()
-    driver.resume()
+    marker = swept.root / ".resgrid/sweep/delivered/train@plain8-0.json"
+    swept.release()
+    # Without a pause: the report follows the delivery within milliseconds.
+    deadline = time.monotonic() + 100
+    while not marker.exists():
+        assert time.monotonic() < deadline
+    os.kill(worker.pid, signal.SIGKILL)
     assert sweep.wait(timeout=200) == 0, swept.log.read_text()
     assert "its Ray worker or node died; trying again" in swept.log.read_text()
     assert swept.begins("plain8-0") == [0]
