@@ -44,7 +44,13 @@ def as_script_saves_it(state: Style) -> Any:
 
 
 def with_numpy_and_options(state: Style) -> Any:
-    extras = {"acc": np.float64(93), "done": np.bool_(True), "confusion": np.zeros((2, 2)), "args": Namespace(lr=0.1)}
+    extras = {
+        "acc": np.float64(93),
+        "done": np.bool_(True),
+        "confusion": np.zeros((2, 2)),
+        "args": Namespace(lr=0.1),
+        "path": Path(),
+    }
     return {"net": state, **extras}
 
 
@@ -193,7 +199,9 @@ def test_a_malicious_pickle_is_refused_and_not_run(trained: nn.Module, tmp_path:
         ({"bn1.bias": torch.ones(16, device="meta")}, "bn1.bias is a meta tensor"),
         ({"bn1.bias": torch.zeros(1).expand(10**12)}, r"of another shape \(bn1.bias \(1000000000000,\), not \(16,\)\)"),
         ({"x" * 1000: torch.zeros(1)}, "1 unexpected \\(x{99}…\\)"),
-        ({"epoch": 3}, "contains int under 'epoch', not a tensor; use a state dict, also under state_dict"),
+        ({"epoch": 3}, "contains int under 'epoch'; use a state dict of names and tensors, also under"),
+        ({"acc": np.float64(93)}, "contains IgnoredObject under 'acc'; use"),
+        ({0: torch.zeros(1)}, "contains Tensor under 0; use"),
     ],
 )
 def test_tensors_that_would_load_wrongly_are_refused(
@@ -226,7 +234,7 @@ def test_several_state_dicts_are_refused(trained: nn.Module, tmp_path: Path) -> 
     endless: dict[str, Any] = {}
     endless["model"] = endless
     torch.save(endless, path)
-    with pytest.raises(ValueError, match="contains dict under 'model', not a tensor"):
+    with pytest.raises(ValueError, match="contains dict under 'model'; use"):
         load_weights(trained, path)
 
 

@@ -7,13 +7,10 @@ import pickle
 import re
 import warnings
 import zipfile
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import safetensors
 import torch
 from torch import Tensor
@@ -37,6 +34,26 @@ _OTHER_FILES = (
     (b"GGUF", "a GGUF file; convert it to safetensors"),
 )
 _FORMATS = "use a state dict that torch.save or safetensors wrote"
+
+# What checkpoints often contain next to tensors, besides what torch allows: NumPy's numbers and arrays, and options.
+_IGNORED = (
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+    "numpy.dtype",
+    "numpy.ndarray",
+    "argparse.Namespace",
+    "pathlib.PosixPath",
+    "pathlib._local.PosixPath",
+)
+
+
+class IgnoredObject:
+    """Replaces an object of a checkpoint that is not needed, so that no other code gets the file's content."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -136,7 +153,7 @@ def _load_checkpoint(path: Path) -> object:
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about unusual files, which the errors below describe
         try:
-            with torch.serialization.safe_globals(_harmless_globals()):
+            with torch.serialization.safe_globals([(IgnoredObject, name) for name in _IGNORED]):
                 return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             named = re.search(r"GLOBAL (\S+)", str(error))
@@ -174,24 +191,6 @@ def _check_archive(path: Path) -> None:
         raise ValueError(f"{path}: unpacks to more bytes than it has; save the weights again with torch.save")
 
 
-def _harmless_globals() -> list[Any]:
-    """List what checkpoints often contain next to tensors, besides what torch allows: NumPy's numbers, and options.
-
-    Creating these objects runs no code of the file. NumPy's arrays are limited to numbers, since the types of objects
-    and records are not in the list.
-    """
-    scalar, array = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
-    numbers = (np.dtype(code) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?")
-    return [
-        *((scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-        *((array, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
-        np.ndarray,
-        np.dtype,
-        *{type(number) for number in numbers},
-        Namespace,
-    ]
-
-
 def _state_dict_in(path: Path, content: object) -> dict[str, Tensor]:
     """Find the state dict in a checkpoint."""
     for _ in WRAPPERS:  # a limit, because dictionaries can contain themselves
@@ -199,12 +198,12 @@ def _state_dict_in(path: Path, content: object) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         raise ValueError(f"{path}: contains {type(content).__name__}, not a state dict; {_FORMATS}")
     for name, value in content.items():
-        if not isinstance(value, Tensor):
+        if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ValueError(
-                f"{path}: contains {type(value).__name__} under {shortened(repr(name))}, not a tensor; "
-                f"use a state dict, also under {', '.join(WRAPPERS)}"
+                f"{path}: contains {type(value).__name__} under {shortened(repr(name))}; "
+                f"use a state dict of names and tensors, also under {', '.join(WRAPPERS)}"
             )
-    return {str(name): value.detach() for name, value in content.items()}
+    return {name: value.detach() for name, value in content.items()}
 
 
 def _unwrapped(path: Path, content: object) -> object:
