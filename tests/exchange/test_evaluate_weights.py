@@ -204,8 +204,8 @@ def test_a_folder_is_read_by_the_project_s_own_reader(tmp_path: Path) -> None:
     (tmp_path / "cat" / "Thumbs.db").write_bytes(b"")
     images = ImageFolder(tmp_path, torch.nn.Identity(), 2, 0)
     assert (images.classes, images.labels.tolist(), len(images)) == (["cat"], [0, 0], 2)
-    # Pillow alone would start Ghostscript for PostScript.
-    (tmp_path / "cat" / "c.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
+    # Pillow alone opens many formats by content, and starts Ghostscript for PostScript.
+    Image.new("RGB", (8, 8)).save(tmp_path / "cat" / "c.jpg", "GIF")
     batches = iter(ImageFolder(tmp_path, PILToTensor(), 2, 0))
     assert next(batches).shape == (2, 3, 8, 8)
     with pytest.raises(ValueError, match=r"cat/c\.jpg: not readable as an image: "):
