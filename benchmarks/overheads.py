@@ -13,7 +13,8 @@ from benchmarks.loops import build_product, time_training
 from benchmarks.timing import Spread
 from resgrid.artifacts.data_card import DatasetCard
 from resgrid.config.whole import Config
-from resgrid.tracking import Run, start_run
+from resgrid.tracking import Untracked
+from resgrid.tracking.mlflow_run import MlflowRun, Point
 from resgrid.training.progress import CurveLogger
 from resgrid.training.resume import Checkpoints, SaveForResuming
 
@@ -64,7 +65,7 @@ def measure_overheads(
     training = build_product(network, busy, card)
     cell = training.cell
     saving = _TimedSaving(Checkpoints.of(cell, "benchmark", training.process.conditions()), EVERY)
-    run = _TimedRun(start_run(cell.name, card.label, None))
+    run = _TimedRun(MlflowRun.start(cell.name, card.label, None, monitors=True))
     training.attach(saving)
     training.attach(CurveLogger(training.curve, run))
     try:
@@ -95,21 +96,22 @@ def _processor_share(idle_seconds: float) -> float:
     return (time.process_time() - began) / idle_seconds
 
 
-class _TimedRun:
-    """A run that measures how long it takes to log a validation."""
+class _TimedRun(Untracked):
+    """A run that measures how long the store takes for a validation; the product's training does not wait for this."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: MlflowRun) -> None:
         self._run = run
         self.seconds: list[float] = []
-        self.run_id, self.tracking_uri = run.run_id, run.tracking_uri
-        self.log_params, self.set_tags = run.log_params, run.set_tags
-        self.log_file, self.log_text, self.log_figure = run.log_file, run.log_text, run.log_figure
-        self.finish = run.finish
 
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
         began = time.perf_counter()
-        self._run.log_metrics(step, values)
+        now = int(time.time() * 1000)
+        self._run.log_points([Point(key, step, value, now) for key, value in values.items()])
         self.seconds.append(time.perf_counter() - began)
+
+    def finish(self, status: str = "FINISHED") -> bool:
+        self._run.finish(status)
+        return True
 
 
 class _TimedSaving(SaveForResuming):

@@ -93,7 +93,7 @@ def import_tracking(parts: Parts) -> None:
 def start(network: str, parts: Parts, report: Callable[[], None]) -> None:
     """Run the stage; `report` is called after its first step and must end the process."""
     import pipeline.train
-    from resgrid.tracking import training as tracking
+    from resgrid.tracking import records as tracking
     from resgrid.training import build
     from resgrid.training.module import Classifier
     from resgrid.training.progress import ProgressLine

@@ -40,17 +40,25 @@ class StageRecord(JsonRecord):
 
 
 class RunRecord(JsonRecord):
-    """`<state>/records/<cell>-<fingerprint>.json`: the provenance of a cell's results.
+    """`<state>/records/<cell>-<fingerprint>.json`: the provenance of a cell's results, and its run in MLflow.
 
     Attributes:
         run_id: of the MLflow run; None without tracking.
-        tracking_uri: of the store with this run.
+        tracking_uri: of the tracking server or database; None for the embedded store.
+        experiment: under which MLflow lists the run: the data set's label.
+        params: the run's parameters in MLflow.
+        tags: the run's tags in MLflow.
+        unsent: whether MLflow may lack a part of the run.
     """
 
     cell: str
     fingerprint: str
     run_id: str | None
     tracking_uri: str | None
+    experiment: str = ""
+    params: dict[str, str] = Field(default_factory=dict)
+    tags: dict[str, str] = Field(default_factory=dict)
+    unsent: bool = False
     train: StageRecord | None = None
     evaluate: StageRecord | None = None
 

@@ -21,6 +21,7 @@ COMMANDS = (
     "search",
     "report",
     "dashboard",
+    "track",
     "verify",
     "preset",
     "complexity",

@@ -27,7 +27,7 @@ from resgrid.models import build_network
 from resgrid.models.complexity import count_network
 from resgrid.sources.manifest import Manifest
 from resgrid.terminal import console
-from resgrid.tracking.evaluation import track_evaluation
+from resgrid.tracking.cells import track_evaluation
 from resgrid.tracking.records import StageClock
 
 
@@ -53,7 +53,7 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig, wo
 
     Raises:
         OSError: the cell's files or the prepared data are missing, or an output can't be written.
-        ValueError: the prepared data contradict themselves, or the stage's manifest is missing.
+        ValueError: the prepared data contradict themselves.
     """
     clock = StageClock(manifest)
     compute_exactly(config.threads)
@@ -62,7 +62,7 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig, wo
     for name, content in evaluation.files.items():
         write_atomically(paths.root / name, content)
     record = clock.record(devices=1, threads=config.threads, precision="32")
-    track_evaluation(paths, card.label, evaluation.metrics, record)
+    track_evaluation(paths, card.label, record)
     metrics = evaluation.metrics
     console.print(f"{cell.name}: test error {metrics.test_error:.2f} % of {metrics.images} images", markup=False)
 

@@ -1,12 +1,12 @@
-"""Tracking: each cell is one MLflow run. The only package that imports mlflow, and resgrid works without it.
+"""Tracking: each cell is one run in MLflow. Only this package imports mlflow, and resgrid works without mlflow.
 
-MLflow is a view. No pipeline stage reads it back: files are the truth.
+MLflow is a view: no pipeline stage reads from it, and its failures change neither results nor exit statuses.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -14,26 +14,32 @@ from resgrid.terminal import console
 
 
 class Run(Protocol):
-    """One cell's run, open for logging."""
+    """An open run. Only `run_id` and `finish` wait for the store, for a limited time, and nothing raises its errors."""
 
     @property
-    def run_id(self) -> str | None: ...
-
-    @property
-    def tracking_uri(self) -> str | None: ...
-
-    def log_params(self, params: Mapping[str, object]) -> None:
-        """Record what the run was given. Called again on a resumed run it must bring the same values."""
+    def run_id(self) -> str | None:
+        """The run's id; None without a store."""
         ...
 
-    def set_tags(self, tags: Mapping[str, str]) -> None: ...
+    @property
+    def tracking_uri(self) -> str | None:
+        """The URI of the server or database, without a password; None for the embedded store and without a store."""
+        ...
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Record what the run was given. A resumed run can record the same values again, but not other values."""
+        ...
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags; later values replace earlier ones."""
+        ...
 
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Record the values of a step. A step that the run already holds is not logged twice."""
+        """Record the values of a step. Values that the run already holds for the step are not recorded twice."""
         ...
 
     def log_file(self, path: Path) -> None:
-        """Attach a copy of a file."""
+        """Attach a copy of a file, which must stay until `finish`."""
         ...
 
     def log_text(self, name: str, text: str) -> None:
@@ -41,16 +47,16 @@ class Run(Protocol):
         ...
 
     def log_figure(self, name: str, png: bytes) -> None:
-        """Attach a picture under `figures/`."""
+        """Attach a figure under `figures/`."""
         ...
 
-    def finish(self, status: str = "FINISHED") -> None:
-        """Close the run: FINISHED, FAILED or KILLED."""
+    def finish(self, status: str = "FINISHED") -> bool:
+        """End the run as FINISHED, FAILED or KILLED; tell whether the store received everything."""
         ...
 
 
 class Untracked:
-    """A run that nobody records: MLflow is not installed, or this process is not the first of its training."""
+    """A run without a store: mlflow is not installed, or this process is not the first rank of its training."""
 
     run_id = None
     tracking_uri = None
@@ -67,25 +73,30 @@ class Untracked:
 
     def log_figure(self, name: str, png: bytes) -> None: ...
 
-    def finish(self, status: str = "FINISHED") -> None: ...
+    def finish(self, status: str = "FINISHED") -> bool:
+        return False
 
 
-def start_run(name: str, experiment: str, run_id: str | None) -> Run:
-    """Open a cell's run.
+def start_run(
+    name: str,
+    experiment: str,
+    run_id: str | None,
+    on_open: Callable[[str], None] | None = None,
+    monitors: bool = True,
+) -> Run:
+    """Open a run.
 
     Args:
-        name: of the cell.
+        name: of the cell, for example.
         experiment: under which MLflow lists the run: the data set's label.
-        run_id: of the run to go on with; if it is None or no longer there, a new one begins.
-
-    Raises:
-        ValueError: the server of `MLFLOW_TRACKING_URI` doesn't answer.
+        run_id: of the run to continue; if it is None or deleted, a new run begins.
+        on_open: called with the run's id as soon as the store has opened the run, in another thread.
+        monitors: whether system metrics of this machine are recorded.
     """
     if importlib.util.find_spec("mlflow") is None:
-        console.print(
-            "MLflow is not installed: this run is not tracked; its files under runs/ are complete all the same"
-        )
+        console.print("mlflow is not installed: the run is not tracked; its files under runs/ are complete")
         return Untracked()
     from resgrid.tracking.mlflow_run import MlflowRun  # mlflow takes two seconds to import
+    from resgrid.tracking.queue import QueuedRun
 
-    return MlflowRun.start(name, experiment, run_id)
+    return QueuedRun(lambda: MlflowRun.start(name, experiment, run_id, monitors), on_open)

@@ -10,7 +10,8 @@ import sys
 import psutil
 
 from resgrid.terminal import console
-from resgrid.tracking.store import EMBEDDED, open_client, tracking_uri
+from resgrid.tracking.catch_up import catch_up
+from resgrid.tracking.store import EMBEDDED, tracking_uri
 
 _LOOPBACK = ("localhost", "127.0.0.1")
 
@@ -35,7 +36,7 @@ def serve(host: str, port: int) -> None:
     os.environ.setdefault("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", ",".join(f"http://{name}:{port}" for name in names))
     # MLflow's job runner starts eight more processes, which outlive a killed server.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    open_client()
+    catch_up()
     console.print(f"the dashboard starts in some seconds at http://{names[-1]}:{port} (Ctrl-C ends it)")
     if host not in _LOOPBACK:
         console.print("no password: whoever reaches this port can read and change the runs", style="yellow")

@@ -1,4 +1,4 @@
-"""A cell's run in MLflow."""
+"""A run in an MLflow store. Calls wait for the store and raise its errors; `resgrid.tracking.queue` hides both."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import getpass
 import logging
 import os
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
-from resgrid.terminal import console
+from resgrid.tracking.abandoned import PROCESS, end_abandoned_runs, this_process
 from resgrid.tracking.store import experiment_id, open_client, tracking_uri
 
 # The order matters: `store` sets what mlflow reads when it is imported.
@@ -22,40 +21,62 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  #
 
 SYSTEM_METRICS_SECONDS = 5
 
-# A sweep names its own run here: the runs of its cells hang below it.
+# A sweep names its own run here: the runs of its cells are its children.
 PARENT_RUN = "RESGRID_PARENT_RUN"
+
+# The store answered, and would give the same answer again.
+_PERMANENT = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST")
+
+_METRICS_AT_ONCE = 1000  # MLflow's limit
+
+
+class Point(NamedTuple):
+    """A value of a metric at a step, with its time in milliseconds since 1970."""
+
+    key: str
+    step: int
+    value: float
+    time: int
 
 
 class MlflowRun:
-    """See `resgrid.tracking.Run`. A store that fails during a training costs a warning, never the training."""
+    """See `resgrid.tracking.Run`.
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self._client = client
-        self.run_id: str = run_id
-        self.tracking_uri: str = tracking_uri()
-        self._logged_steps = self._steps_in_store()
-        self._pending: list[Metric] = []
+    Raises:
+        Exception: of any kind, by MLflow, SQLAlchemy or a database's driver, if the store fails.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, monitors: bool) -> None:
+        self._client, self.run_id = client, run_id
+        self._logged = self._points_in_store()
         logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
         self._monitor = SystemMetricsMonitor(
             run_id,
             sampling_interval=SYSTEM_METRICS_SECONDS,
             resume_logging=True,
-            tracking_uri=self.tracking_uri,
+            tracking_uri=tracking_uri(),
         )
-        self._monitor.start()
+        if monitors:
+            self._monitor.start()
 
     @classmethod
-    def start(cls, name: str, experiment: str, run_id: str | None) -> Self:
+    def start(cls, name: str, experiment: str, run_id: str | None, monitors: bool) -> Self:
+        """Continue a run, or create one if `run_id` is None or names no run, and end runs of dead processes.
+
+        Args:
+            monitors: whether system metrics of this machine are recorded.
+        """
         client = open_client()
-        if run_id is not None and _is_there(client, run_id):
+        if run_id is not None and _is_active(client, run_id):
             client.update_run(run_id, status="RUNNING")
+            client.set_tag(run_id, PROCESS, this_process())
         else:
-            tags = {"mlflow.source.type": "LOCAL", "mlflow.user": _user()}
-            run = client.create_run(experiment_id(client, experiment), run_name=name, tags=tags)
-            run_id = run.info.run_id
+            tags = {"mlflow.source.type": "LOCAL", "mlflow.user": _user(), PROCESS: this_process()}
+            run_id = str(client.create_run(experiment_id(client, experiment), run_name=name, tags=tags).info.run_id)
         if parent := os.environ.get(PARENT_RUN):
             client.set_tag(run_id, "mlflow.parentRunId", parent)
-        return cls(client, run_id)
+        end_abandoned_runs(client, [client.get_run(run_id).info.experiment_id])
+        return cls(client, run_id, monitors)
 
     def log_params(self, params: Mapping[str, object]) -> None:
         self._client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
@@ -63,19 +84,14 @@ class MlflowRun:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
-    def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        now = int(time.time() * 1000)
-        new = [key for key in values if (key, step) not in self._logged_steps]
-        self._pending += [Metric(key, values[key], now, step) for key in new]
-        self._logged_steps.update((key, step) for key in new)
-        try:
-            self._send()
-        except MlflowException as error:
-            console.print(
-                f"tracking: the store fails ({error.message.splitlines()[0]}); the points are kept and sent later",
-                style="yellow",
-                markup=False,
-            )
+    def log_points(self, points: Sequence[Point]) -> None:
+        """Record values; those of a key and step that the run already holds are not logged twice."""
+        new = [point for point in points if (point.key, point.step) not in self._logged]
+        for start in range(0, len(new), _METRICS_AT_ONCE):
+            batch = new[start : start + _METRICS_AT_ONCE]
+            metrics = [Metric(point.key, point.value, point.time, point.step) for point in batch]
+            self._client.log_batch(self.run_id, metrics=metrics)
+            self._logged.update((point.key, point.step) for point in batch)
 
     def log_file(self, path: Path) -> None:
         self._client.log_artifact(self.run_id, str(path))
@@ -89,18 +105,12 @@ class MlflowRun:
             path.write_bytes(png)
             self._client.log_artifact(self.run_id, str(path), "figures")
 
-    def finish(self, status: str = "FINISHED") -> None:
+    def finish(self, status: str) -> None:
         self._monitor.finish()
-        self._send()
         self._client.set_terminated(self.run_id, status)
 
-    def _send(self) -> None:
-        while self._pending:
-            self._client.log_batch(self.run_id, metrics=self._pending[:1000])
-            self._pending = self._pending[1000:]
-
-    def _steps_in_store(self) -> set[tuple[str, int]]:
-        """What a resumed run holds already: the steps after its checkpoint come again, with the same values."""
+    def _points_in_store(self) -> set[tuple[str, int]]:
+        """The keys and steps that a resumed run holds: the steps after its checkpoint are computed again."""
         keys = self._client.get_run(self.run_id).data.metrics
         return {
             (key, metric.step)
@@ -110,15 +120,22 @@ class MlflowRun:
         }
 
 
-def _is_there(client: MlflowClient, run_id: str) -> bool:
+def is_permanent(error: Exception) -> bool:
+    """Tell whether a call that failed would fail again."""
+    return isinstance(error, MlflowException) and error.error_code in _PERMANENT
+
+
+def _is_active(client: MlflowClient, run_id: str) -> bool:
     try:
         return client.get_run(run_id).info.lifecycle_stage == "active"
-    except MlflowException:
-        return False
+    except MlflowException as error:
+        if is_permanent(error):
+            return False
+        raise
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
+    except (OSError, KeyError):  # a container's user can be without a name
         return "unknown"

@@ -1,16 +1,18 @@
-"""Run records: how one execution of a pipeline stage becomes a file below the state folder."""
+"""Run records: the facts of an execution, and which run in MLflow has them."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from resgrid.artifacts.run_record import RunRecord, StageRecord, record_path
-from resgrid.cells import Cell
+from resgrid.cells import Cell, parse_cell
 from resgrid.sources.manifest import CODE_ROOT, Manifest, raw_hashes
-from resgrid.tracking import Run
+from resgrid.tracking import start_run
 from resgrid.tracking.lineage import current_commit, describe_hardware, host_name, versions
 
 
@@ -65,23 +67,47 @@ def read_record(cell: Cell, fingerprint: str) -> RunRecord | None:
     return RunRecord.read(path) if path.exists() else None
 
 
-def write_record(
-    cell: Cell,
-    fingerprint: str,
-    run: Run,
-    train: StageRecord | None = None,
-    evaluate: StageRecord | None = None,
-) -> None:
-    """Write a cell's record.
+class CellRun:
+    """A cell's run in MLflow, with its record on disk, which allows to continue the run and to send it again.
+
+    Args:
+        record: of the run up to now; `record.run_id` is the run to continue, or None to begin a new run.
+        monitors: whether MLflow records the load of this machine.
 
     Raises:
-        OSError: the file can't be written.
+        OSError: the record can't be written.
     """
-    RunRecord(
-        cell=cell.name,
-        fingerprint=fingerprint,
-        run_id=run.run_id,
-        tracking_uri=run.tracking_uri,
-        train=train,
-        evaluate=evaluate,
-    ).write(record_path(cell, fingerprint))
+
+    def __init__(self, record: RunRecord, monitors: bool = True) -> None:
+        self._lock = threading.Lock()
+        self._record = record
+        self.run = start_run(record.cell, record.experiment, record.run_id, self._opened, monitors)
+        self.update(unsent=True, tracking_uri=self.run.tracking_uri)
+        self.run.log_params(record.params)
+        self.run.set_tags(record.tags)
+
+    @property
+    def record(self) -> RunRecord:
+        """The record as it is on disk."""
+        return self._record
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of the record.
+
+        Raises:
+            OSError: the record can't be written.
+        """
+        with self._lock:
+            self._record = self._record.model_copy(update=changes)
+            self._record.write(record_path(parse_cell(self._record.cell), self._record.fingerprint))
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """End the run as FINISHED, FAILED or KILLED.
+
+        Raises:
+            OSError: the record can't be written.
+        """
+        self.update(unsent=not self.run.finish(status))
+
+    def _opened(self, run_id: str) -> None:
+        self.update(run_id=run_id)

@@ -1,81 +1,124 @@
-"""Where runs are kept: the embedded store under `mlruns/`, or the server of `MLFLOW_TRACKING_URI`.
+"""The store of runs: the embedded one under `mlruns/`, or the one that `MLFLOW_TRACKING_URI` names.
 
-`RESGRID_TRACKING` names another folder than `mlruns/`.
+The environment variable `RESGRID_TRACKING` names another folder than `mlruns/`.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import sqlite3
+import textwrap
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 from filelock import FileLock
 
-# Read by mlflow when it is imported: no usage reports to its makers.
+# MLflow reads this when it is imported: no usage reports.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of each table that it makes
+from resgrid.terminal import console
+
+# It reports each table that it creates, and each attempt to open a database; errors are raised as well.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
 
 EMBEDDED = Path(os.environ.get("RESGRID_TRACKING", "mlruns"))
 
+_LINE_LENGTH = 200
+_LOCK_SECONDS = 60
+
 
 def tracking_uri() -> str:
-    """Return `MLFLOW_TRACKING_URI`, or the address of the embedded store."""
+    """Return `MLFLOW_TRACKING_URI`, or the URI of the embedded store."""
     return os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri()
 
 
 def embedded_uri() -> str:
-    """Return the address of the embedded store, a SQLite file."""
-    return f"sqlite:///{EMBEDDED.resolve() / 'mlflow.db'}"
+    """Return the URI of the embedded store, a SQLite file."""
+    path = str((EMBEDDED / "mlflow.db").resolve())
+    # MLflow neither opens a database below a folder such as `feature%2Fx`, nor quotes the path: a path from the working
+    # folder avoids such characters.
+    return f"sqlite:///{path if quote(path) == path else quote(os.path.relpath(path))}"
+
+
+def server_or_database() -> str | None:
+    """Return `MLFLOW_TRACKING_URI` without a password; None for the embedded store."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return without_password(uri) if uri else None
 
 
 def open_client() -> MlflowClient:
-    """A client of the store, which is made first if it is the embedded one and not there yet.
+    """Open the store; the embedded one is created if it is missing.
 
     Raises:
-        ValueError: the server doesn't answer.
+        ValueError: the store can't be opened.
     """
     uri = tracking_uri()
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        client = MlflowClient(uri)
-        try:
-            client.search_experiments(max_results=1)
-        except MlflowException as error:
-            raise ValueError(
-                f"MLFLOW_TRACKING_URI: {uri!r}: the tracking server doesn't answer ({error.message.splitlines()[0]}); "
-                "start it, or unset the variable to track under mlruns/"
-            ) from None
-        return client
+    given = bool(os.environ.get("MLFLOW_TRACKING_URI"))
+    try:
+        return _open(uri) if given else _open_embedded(uri)
+    except Exception as error:  # of MLflow, of SQLAlchemy, or of a database's driver
+        place = f"MLFLOW_TRACKING_URI: {without_password(uri)!r}" if given else str(EMBEDDED / "mlflow.db")
+        advice = (
+            "name a running server or a database, or unset the variable to track under mlruns/"
+            if given
+            else f"move it away to begin with an empty store, or upgrade it: mlflow db upgrade {uri}"
+        )
+        raise ValueError(f"{place}: the runs' store can't be opened ({first_line(error)}); {advice}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, shortened and without passwords."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return without_password(textwrap.shorten(line, _LINE_LENGTH, placeholder=" …"))
+
+
+def without_password(text: str) -> str:
+    """Replace the user and the password of URLs in a text."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
+
+
+def _open(uri: str) -> MlflowClient:
+    client = MlflowClient(uri)
+    client.search_experiments(max_results=1)
+    return client
+
+
+def _open_embedded(uri: str) -> MlflowClient:
     EMBEDDED.mkdir(parents=True, exist_ok=True)
-    # Processes that open a missing database at once all fail: each makes the tables that another is making.
-    with FileLock(EMBEDDED / "mlflow.db.lock"):
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
+    # If several processes open a missing database at once, each creates the tables, and all fail.
+    with FileLock(EMBEDDED / "mlflow.db.lock", timeout=_LOCK_SECONDS):
+        client = _open(uri)
         _follow_the_folder()
     return client
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
-    """The experiment of that name, made if it isn't there yet, also when two processes ask at once."""
+    """Return the id of an experiment, which is created if it is missing and restored if it was deleted."""
     experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return experiment.experiment_id
-    embedded = not os.environ.get("MLFLOW_TRACKING_URI")
-    location = _artifacts_uri() if embedded else None
-    try:
-        # The tag has MLflow's pages open in their view of trainings instead of language models.
-        tags = {"mlflow.experimentKind": "custom_model_development"}
-        return client.create_experiment(name, artifact_location=location, tags=tags)
-    except MlflowException:
-        experiment = client.get_experiment_by_name(name)
-        if experiment is None:
-            raise
-        return experiment.experiment_id
+    if experiment is None:
+        try:
+            return _create_experiment(client, name)
+        except MlflowException:  # another process created it first
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+        console.print(f"tracking: the experiment {name!r} was deleted; it is restored", style="yellow", markup=False)
+    return experiment.experiment_id
+
+
+def _create_experiment(client: MlflowClient, name: str) -> str:
+    location = None if os.environ.get("MLFLOW_TRACKING_URI") else _artifacts_uri()
+    # With this tag, MLflow's pages open in their view of trainings instead of language models.
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    return client.create_experiment(name, artifact_location=location, tags=tags)
 
 
 def _artifacts_uri() -> str:
@@ -83,18 +126,18 @@ def _artifacts_uri() -> str:
 
 
 def _follow_the_folder() -> None:
-    """Mend the store after the repository's folder was moved or renamed.
+    """Update the store after the repository's folder was moved or renamed.
 
-    MLflow stores each artifact location as an absolute address. In a moved repository artifacts would silently be
-    missing, and new ones would be written to the old place.
+    MLflow stores the absolute URI of each artifact location. In a moved repository, artifacts would be missing without
+    an error, and new ones would be written to the old folder.
     """
-    here = _artifacts_uri()
-    with closing(sqlite3.connect(EMBEDDED / "mlflow.db", timeout=60)) as database, database:
+    current = _artifacts_uri()
+    with closing(sqlite3.connect(EMBEDDED / "mlflow.db", timeout=_LOCK_SECONDS)) as database, database:
         rows = database.execute(
             "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE '%/mlruns/artifacts'"
         ).fetchall()
-        for (there,) in rows:
-            if there == here:
+        for (stored,) in rows:
+            if stored == current:
                 continue
             for table, column in (
                 ("experiments", "artifact_location"),
@@ -103,5 +146,5 @@ def _follow_the_folder() -> None:
             ):
                 database.execute(
                     f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
-                    (here, len(there) + 1, len(there), there),
+                    (current, len(stored) + 1, len(stored), stored),
                 )

@@ -23,9 +23,10 @@ from resgrid.artifacts.data_card import DatasetCard
 from resgrid.artifacts.files import write_atomically
 from resgrid.hardware import choose_accelerator
 from resgrid.terminal import console
-from resgrid.tracking import Run, Untracked
-from resgrid.tracking.records import StageClock
-from resgrid.tracking.training import describe_training, open_training_run, record_training
+from resgrid.tracking import Run
+from resgrid.tracking.cells import training_speed
+from resgrid.tracking.records import CellRun, StageClock
+from resgrid.tracking.training import open_training_run
 from resgrid.training.build import Training
 from resgrid.training.curve import CurveRecorder, Row
 from resgrid.training.resume import TerminationRequested, UnusableCheckpoint
@@ -52,24 +53,25 @@ def observe_training(
 
     Raises:
         OSError: the run record can't be written.
-        ValueError: the tracking server does not answer.
+        ValueError: the run record is damaged.
     """
     cell, first = training.cell, training.trainer.is_global_zero
     progress = ProgressLine(
         cell.name, training.config.train.max_steps, training.config.train.batch_size, training.curve
     )
-    run = open_training_run(cell, fingerprint, card.label, checkpoint is not None) if first else Untracked()
     training.attach(progress)
-    training.attach(CurveLogger(training.curve, run))
+    if not first:
+        yield Observer(training, progress, None)
+        return
+    precision, resumes = training.process.precision, checkpoint is not None
+    run = open_training_run(cell, training.config, card, fingerprint, precision, resumes)
+    training.attach(CurveLogger(training.curve, run.run))
     try:
-        if first:
-            _print_start(training, fingerprint, checkpoint, unusable)
-            describe_training(run, cell, training.config, card, fingerprint, training.process.precision)
-        yield Observer(training, fingerprint, progress, run)
+        _print_start(training, fingerprint, checkpoint, unusable)
+        yield Observer(training, progress, run)
     except TerminationRequested as request:
         run.finish("KILLED")
-        if first:
-            console.print(f"{cell.name}: {request}; run the same command again to resume from the checkpoint")
+        console.print(f"{cell.name}: {request}; run the same command again to resume from the checkpoint")
         raise
     except BaseException as error:
         run.finish("FAILED" if isinstance(error, Exception) else "KILLED")
@@ -82,18 +84,17 @@ class Observer:
     """Reports of a training that its callbacks can't make."""
 
     training: Training
-    fingerprint: str
     progress: ProgressLine
-    run: Run
+    run: CellRun | None
 
     def begin_measuring(self) -> None:
         """Print that the final weights are measured, which takes a while on large data."""
-        if self.training.trainer.is_global_zero:
+        if self.run is not None:
             count = len(self.training.module.train_images)
             console.print(f"{self.training.cell.name}: measuring the final weights on all {count:,} training images")
 
     def record(self, clock: StageClock, resumed_from: Sequence[int]) -> None:
-        """Write the run record, and log the training's speed.
+        """Complete the run record, and log the training's speed.
 
         Args:
             clock: clock of the pipeline stage.
@@ -106,7 +107,9 @@ class Observer:
             images_per_second=self.progress.images_per_second,
             resumed_from=resumed_from,
         )
-        record_training(self.run, self.training.cell, self.fingerprint, self.training.config.train.max_steps, record)
+        if self.run is not None:
+            self.run.update(train=record)
+            self.run.run.log_metrics(self.training.config.train.max_steps, training_speed(record))
 
 
 class CurveLogger(pl.Callback):

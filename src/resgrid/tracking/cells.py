@@ -1,0 +1,80 @@
+"""What MLflow holds of a finished cell: all of it comes from the cell's files and its run record."""
+
+from __future__ import annotations
+
+import csv
+
+from resgrid.artifacts.analyses import ANALYSIS_COLUMNS
+from resgrid.artifacts.cell_files import CellPaths, TestMetrics, TrainMetrics
+from resgrid.artifacts.run_record import RunRecord, StageRecord
+from resgrid.tracking import Run
+from resgrid.tracking.figures import FIGURES, draw_columns
+from resgrid.tracking.records import CellRun, read_record
+
+
+def track_evaluation(paths: CellPaths, experiment: str, evaluation: StageRecord) -> None:
+    """Record an evaluation, and send the cell's results to the run of its training.
+
+    A new run begins if this machine has no record of the training's run.
+
+    Args:
+        paths: the files of the cell, all written.
+        experiment: under which MLflow lists the run: the data set's label.
+        evaluation: the record of the evaluation.
+
+    Raises:
+        OSError: the run record can't be written.
+        ValueError: the run record is damaged.
+    """
+    fingerprint = TrainMetrics.read(paths.metrics).fingerprint
+    record = read_record(paths.cell, fingerprint) or RunRecord(
+        cell=paths.cell.name,
+        fingerprint=fingerprint,
+        run_id=None,
+        tracking_uri=None,
+        experiment=experiment,
+        tags={"cell": paths.cell.name, "data": experiment, "fingerprint": fingerprint},
+    )
+    run = CellRun(record.model_copy(update={"evaluate": evaluation}))
+    send_results(run.run, paths, run.record)
+    run.finish()
+
+
+def send_results(run: Run, paths: CellPaths, record: RunRecord) -> None:
+    """Send the results in a cell's files, those of `train` and, if it is evaluated, those of `evaluate`."""
+    trained = TrainMetrics.read(paths.metrics)
+    for row in csv.DictReader(paths.curve.read_text(encoding="utf-8").splitlines()):
+        run.log_metrics(int(row.pop("step")), {name: float(value) for name, value in row.items()})
+    if record.train:
+        run.log_metrics(trained.steps, training_speed(record.train))
+    if paths.evaluation.is_file():
+        tested = TestMetrics.read(paths.evaluation)
+        run.log_metrics(trained.steps, _final_metrics(trained, tested))
+        run.set_tags({"mlflow.note.content": f"test error {tested.test_error:.2f} %"})
+    tables = [paths.analysis(name) for name in ANALYSIS_COLUMNS]
+    for path in filter(lambda path: path.is_file(), (paths.metrics, paths.evaluation, paths.curve, *tables)):
+        run.log_file(path)
+    for path in filter(lambda path: path.is_file(), (paths.curve, paths.confusion, *tables)):
+        picture = FIGURES.get(path.name, draw_columns)(path)
+        if picture is not None:
+            run.log_figure(f"{path.stem}.png", picture)
+    if paths.activation_maps.is_file():
+        run.log_figure(paths.activation_maps.name, paths.activation_maps.read_bytes())
+
+
+def training_speed(record: StageRecord) -> dict[str, float]:
+    """Return the metrics of a training's speed."""
+    return {"train/images_per_second": record.images_per_second or 0.0, "train/seconds": record.seconds}
+
+
+def _final_metrics(trained: TrainMetrics, tested: TestMetrics) -> dict[str, float]:
+    top5 = {} if tested.test_top5_error is None else {"final/test_top5_error": tested.test_top5_error}
+    return {
+        "final/train_error": trained.train_error,
+        "final/val_error": trained.val_error,
+        "final/test_error": tested.test_error,
+        "final/test_loss": tested.test_loss,
+        **top5,
+        "selected/val_error": trained.selected_val_error,
+        "selected/test_error": tested.selected_test_error,
+    }
