@@ -33,8 +33,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: ## run the stale stages one after the other
-sweep: ## run the stale cells in parallel on Ray Tune
+run: ## run the stale cells on this machine, then write the report
+sweep: ## the same with options, also on a Ray cluster
 search: ## tune one cell's hyperparameters on Ray Tune
 report: ## write the report again
 dashboard: ## browse the runs in MLflow

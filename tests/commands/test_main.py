@@ -13,7 +13,7 @@ from commands.conftest import Resgrid
 from resgrid.commands.main import COMMANDS, app
 from support.repository import ROOT
 
-SUMMARY = "digits: digits, 6 networks × 2 seeds = 12 {} of 420 steps of 32 images\n"
+SUMMARY = "digits: digits, 6 networks × 5 seeds = 30 {} of 420 steps of 32 images\n"
 
 
 def test_the_help_lists_each_command_with_its_first_sentence(resgrid: Resgrid, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_data_that_are_not_prepared(repository: Repository) -> None:
 
 def test_a_cell_that_is_not_trained(prepared_repository: Repository) -> None:
     message = answer(prepared_repository, "python", "-m", "pipeline.evaluate", "--network", "plain8", "--seed", "0")
-    assert "error: No such file or directory: runs/plain8-0/weights.safetensors" in message
+    assert "error: runs/plain8-0/weights.safetensors: does not exist; train the cell first, with `make run`" in message
 
 
 def test_code_that_changed_since_its_manifest_was_written(repository: Repository) -> None:

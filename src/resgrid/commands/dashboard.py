@@ -11,7 +11,9 @@ def dashboard(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 5000,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all, without a password.")] = "127.0.0.1",
 ) -> None:
-    """Browse the runs in MLflow, until Ctrl-C. First, `resgrid track` sends what MLflow lacks.
+    """Browse the runs in MLflow, until Ctrl-C.
+
+    First, `resgrid track` sends what MLflow lacks.
 
     \b
     Examples:

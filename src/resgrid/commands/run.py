@@ -1,11 +1,13 @@
-"""Command `run`: run the pipeline's stale stages with DVC, one after the other."""
+"""Command `run`: bring the grid and its report up to date on this machine."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from resgrid.commands.preset import PresetOption, use_preset
 from resgrid.terminal import console
@@ -15,20 +17,31 @@ if TYPE_CHECKING:
     from resgrid.config.grid import GridConfig
 
 
-def run(preset: PresetOption = None) -> None:
-    """Run the stale stages one after the other.
+def run(
+    preset: PresetOption = None,
+    serial: Annotated[bool, typer.Option("--serial", help="Run one stage after the other, without Ray.")] = False,
+) -> None:
+    """Run the stale cells on all cores of this machine, then write the report.
 
-    Stages that are up to date are skipped. A killed run resumes from its last checkpoint.
+    Cells that are up to date are skipped. A killed run resumes from its last checkpoints. `resgrid sweep` does the same
+    with options, also on a cluster. With --serial, `dvc repro` runs the stages.
 
     \b
     Examples:
       resgrid run                         params.yaml as it is
       resgrid run --preset cifar10-jpeg   another experiment
+      resgrid run --serial                where Ray can't start
     """
     config = use_preset(preset)
     refresh_manifests(config.grid)
     refresh_images(config.data)
-    status = subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode
+    if serial:
+        status = subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode
+    else:
+        from resgrid.config.whole import load_config
+        from resgrid.sweep.run import run_sweep
+
+        status = run_sweep(load_config(changes={"sweep.address": "local"}), [], None)
     if status == 0:
         console.print("the report is reports/index.html; browse the runs with `make dashboard`")
     sys.exit(status)

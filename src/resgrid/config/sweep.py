@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,18 +14,19 @@ class ResourcesConfig(Section):
 
     Attributes:
         cpus: cores; at least the threads of the cell's processes.
-        gpus: a whole number, or a fraction of one GPU (0.25: four cells share it). Ray counts fractions, but doesn't
-            divide the GPU's memory.
+        gpus: auto (one per process if the cluster has GPUs), a whole number, or a fraction of one GPU (0.25: four cells
+            share it). Ray counts fractions, but doesn't divide the GPU's memory.
     """
 
     cpus: Annotated[int, Field(ge=1)]
-    gpus: Annotated[float, Field(ge=0)]
+    gpus: Annotated[float, Field(ge=0)] | Literal["auto"]
 
     @model_validator(mode="after")
     def _whole_or_a_fraction_of_one(self) -> Self:
-        if self.gpus > 1 and self.gpus != int(self.gpus):
+        if self.gpus != "auto" and self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError(
-                f"gpus: {self.gpus}: is not possible; use a whole number of GPUs or a fraction of one (0.5, 0.25, …)"
+                f"gpus: {self.gpus}: is not possible; use auto, a whole number of GPUs or a fraction of one "
+                "(0.5, 0.25, …)"
             )
         return self
 

@@ -98,9 +98,17 @@ def compute_evaluation(
 
 
 def load_network(name: str, weights: Path, card: DatasetCard, device: torch.device) -> nn.Module:
-    """Build a network in evaluation mode with the weights of a file."""
+    """Build a network in evaluation mode with the weights of a file.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    try:
+        state = safetensors.torch.load_file(weights)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{weights}: does not exist; train the cell first, with `make run`") from None
     network = build_network(name, len(card.classes), card.shape[0])
-    network.load_state_dict(safetensors.torch.load_file(weights))
+    network.load_state_dict(state)
     return network.to(device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 

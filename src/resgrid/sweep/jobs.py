@@ -79,6 +79,7 @@ def settings_of_all(
 
     Args:
         work: the work directory.
+        config: as `ray_cluster.cluster` yields it.
         parent_run: the MLflow run of the sweep or search.
         snapshots: of all stages that will run.
 

@@ -101,7 +101,7 @@ def plan_table(plan: Plan, config: SweepConfig) -> Table:
     for column in ("cell", "stages", "why", "resources"):
         table.add_column(column, overflow="fold")
     wanted = config.resources
-    resources = f"{wanted.cpus:g} CPU" + (f", {wanted.gpus:g} GPU" if wanted.gpus else "")
+    resources = f"{wanted.cpus:g} CPU" + ("" if wanted.gpus == 0 else f", {wanted.gpus} GPU")
     for cell in plan.cells:
         stages = " → ".join(stage.partition("@")[0] for stage in cell.stages) or "restored from the run cache"
         table.add_row(cell.name, stages, cell.reason, resources if cell.stages else "")
@@ -140,18 +140,34 @@ def check_resources(config: Config) -> None:
             f"train.num_nodes: {config.train.num_nodes}: sweeps and searches train each cell on one node; use 1 "
             "(docs/exactness.md describes how to train one network on several nodes)"
         )
-    processes = 1 if config.train.devices == "auto" else config.train.devices
+    processes = processes_of_a_cell(config)
     cpus, threads = config.sweep.resources.cpus, processes * config.train.threads
     if cpus < threads:
         raise ValueError(
             f"sweep.resources.cpus: {cpus}: too few; use at least {threads}, the threads of a cell: train.threads "
             f"{config.train.threads} × train.devices {config.train.devices}"
         )
+    gpus = config.sweep.resources.gpus
+    if gpus not in ("auto", 0) and config.train.devices not in ("auto", max(gpus, 1)):
+        raise ValueError(
+            f"sweep.resources.gpus: {gpus:g}: train.devices is {config.train.devices}, and each process uses one GPU; "
+            "use auto, or the same number in both"
+        )
 
 
-def cells_at_once(config: Config, resources: dict[str, float]) -> float:
-    """The number of cells that run in parallel."""
-    wanted = config.sweep.resources
+def processes_of_a_cell(config: Config) -> int:
+    """The number of processes that train a cell; with `train.devices: auto`, one unless it gets more GPUs."""
+    return 1 if config.train.devices == "auto" else config.train.devices
+
+
+def cells_at_once(config: SweepConfig, resources: dict[str, float]) -> float:
+    """The number of cells that run in parallel.
+
+    Args:
+        config: as `ray_cluster.cluster` yields it.
+    """
+    wanted = config.resources
+    assert wanted.gpus != "auto"
     slots = resources.get("CPU", 0.0) // wanted.cpus
     return min(slots, resources.get("GPU", 0.0) // wanted.gpus) if wanted.gpus else slots
 

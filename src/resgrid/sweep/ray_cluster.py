@@ -49,11 +49,15 @@ class Callbacks(Protocol):
 
 
 @contextmanager
-def cluster(config: SweepConfig) -> Iterator[dict[str, float]]:
+def cluster(config: SweepConfig, processes: int) -> Iterator[tuple[dict[str, float], SweepConfig]]:
     """Connect to the Ray cluster of the configuration; a local cluster ends with the block.
 
+    Args:
+        processes: of each cell.
+
     Yields:
-        The cluster's resources, such as `{"CPU": 8.0, "GPU": 1.0}`.
+        The cluster's resources, such as `{"CPU": 8.0, "GPU": 1.0}`, and the configuration with a number for
+        `resources.gpus: auto`.
 
     Raises:
         ClusterError: the cluster can't be reached, or no node has the resources of one cell.
@@ -72,9 +76,13 @@ def cluster(config: SweepConfig) -> Iterator[dict[str, float]]:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if config.address == "local":
+            raise ClusterError(f"Ray can't start here ({reason}); `make run SERIAL=1` runs without it") from None
         raise ClusterError(f"sweep.address: {config.address!r}: {reason}; start a Ray cluster there") from None
     try:
-        wanted = {"CPU": float(config.resources.cpus), "GPU": config.resources.gpus}
+        total = {name: float(count) for name, count in ray.cluster_resources().items()}
+        config = _with_number_of_gpus(config, processes if total.get("GPU") else 0)
+        wanted = _resources(config)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if not any(all(node.get(name, 0.0) >= count for name, count in wanted.items()) for node in nodes):
             has = ", ".join(f"{node.get('CPU', 0):g} CPU and {node.get('GPU', 0):g} GPU" for node in nodes)
@@ -82,9 +90,21 @@ def cluster(config: SweepConfig) -> Iterator[dict[str, float]]:
                 f"sweep.resources: cpus {wanted['CPU']:g}, gpus {wanted['GPU']:g}: no node has that; "
                 f"use at most what one node has: {has}"
             )
-        yield {name: float(count) for name, count in ray.cluster_resources().items()}
+        yield total, config
     finally:
         ray.shutdown()
+
+
+def _with_number_of_gpus(config: SweepConfig, number: int) -> SweepConfig:
+    if config.resources.gpus != "auto":
+        return config
+    return config.model_copy(update={"resources": config.resources.model_copy(update={"gpus": float(number)})})
+
+
+def _resources(config: SweepConfig) -> dict[str, float]:
+    """Return Ray's resources for one cell."""
+    assert config.resources.gpus != "auto"
+    return {"CPU": float(config.resources.cpus), "GPU": config.resources.gpus}
 
 
 def _make_token_private(config: SweepConfig) -> None:
@@ -143,10 +163,11 @@ def run_on_tune(
     kills them.
 
     Args:
+        config: as `cluster` yields it.
         options: of `tune.TuneConfig`.
     """
     work = Path(settings["work"])
-    resources = tune.PlacementGroupFactory([{"CPU": float(config.resources.cpus), "GPU": config.resources.gpus}])
+    resources = tune.PlacementGroupFactory([_resources(config)])
     tuner = tune.Tuner(
         tune.with_resources(function, resources),
         param_space=param_space,
