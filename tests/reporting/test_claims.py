@@ -423,7 +423,7 @@ def test_an_ensemble_with_a_failed_member_shows_nothing() -> None:
     failed = replace(failed, members=stuck)
     verdict = judge(Results(()), [good, failed])[-1]
     assert verdict.answer == "inconclusive"
-    assert verdict.sentence.endswith("Left out, with a member that did not converge: plain56.")
+    assert verdict.sentence.endswith("Left out, with a member whose network did not converge: plain56.")
     assert not any("plain56" in cell for row in verdict.evidence for cell in row.cells)
     assert judge(Results(()), [failed])[-1].answer == "not converged"
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from resgrid.cells import Cell
 from resgrid.reporting.claims import judge
-from resgrid.reporting.convergence import convergence
+from resgrid.reporting.convergence import convergence, have_converged
 from resgrid.reporting.results import CellResult, NetworkResult, Results
 from support.synthetic import STEPS, Maker, Truth
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from tests.reporting.conftest import Study
 
 GUESSING = Truth(90, 90)
+
+
+def network(*cells: CellResult) -> NetworkResult:
+    return NetworkResult("plain20", cells)
 
 
 def cell(train_error: float = 5.0, errors: list[float] | None = None, images: list[int] | None = None) -> CellResult:
@@ -32,12 +37,13 @@ def cell(train_error: float = 5.0, errors: list[float] | None = None, images: li
 
 @pytest.mark.parametrize(("train_error", "started"), [(90.0, False), (80.5, False), (79.5, True)])
 def test_a_network_starts_below_eight_ninths_of_guessing(train_error: float, started: bool) -> None:
-    assert convergence(cell(train_error)).started is started
+    assert (not convergence(network(cell(train_error))).not_started) is started
 
 
 def test_guessing_is_the_most_frequent_class() -> None:
-    found = convergence(cell(24.0, images=[300, 100]))
-    assert (found.guessing, found.started) == (25.0, False)
+    only = cell(24.0, images=[300, 100])
+    found = convergence(network(only))
+    assert (found.guessing, found.not_started) == (25.0, [only])
 
 
 @pytest.mark.parametrize(
@@ -52,16 +58,27 @@ def test_guessing_is_the_most_frequent_class() -> None:
     ],
 )
 def test_flat_is_a_fall_of_at_most_2_points_or_a_fifth(last: list[float], change: float, flat: bool) -> None:
-    found = convergence(cell(errors=[60.0] * 12 + last))
+    found = convergence(network(cell(errors=[60.0] * 12 + last)))
     assert found.change == pytest.approx(change)
     assert found.flat is flat
 
 
+def test_seeds_are_averaged_before_the_end_is_judged() -> None:
+    falling, rising = (cell(errors=[60.0] * 12 + last) for last in ([5.0, 4.0, 3.0, 2.0], [2.0, 2.0, 3.0, 3.0]))
+    rising = replace(rising, cell=Cell("plain20", 1))
+    assert not convergence(network(falling)).flat
+    found = convergence(network(falling, rising))
+    assert found.change == pytest.approx(-1.2)
+    assert found.flat
+    assert have_converged([falling, rising])
+    assert not have_converged([falling])
+
+
 def test_two_validations_are_too_few() -> None:
-    found = convergence(cell(errors=[5.0, 5.0]))
+    found = convergence(network(cell(errors=[5.0, 5.0])))
     assert (found.change, found.flat) == (None, False)
     assert found.problem == "too few validations to judge the end of training"
-    assert convergence(cell(errors=[5.0] * 3)).problem == ""
+    assert convergence(network(cell(errors=[5.0] * 3))).problem == ""
 
 
 def test_a_network_that_never_started_reproduces_nothing() -> None:
@@ -108,20 +125,14 @@ def test_a_verdict_on_other_networks_names_those_left_out() -> None:
     assert " Not converged, left out: plain56 (seed 0: " in verdict.sentence
 
 
-def test_the_page_has_the_numbers_of_each_cell(analyzed: Study) -> None:
+def test_the_page_has_the_numbers_of_each_network(analyzed: Study) -> None:
     page = analyzed.page()
-    for result in analyzed.results().cells:
+    for result in analyzed.results().networks:
         found = convergence(result)
-        row = re.search(rf'<tr data-claim="convergence-{result.cell.name}">(.*?)</tr>', page)
+        row = re.search(rf'<tr data-claim="convergence-{result.name}">(.*?)</tr>', page)
         assert row is not None
-        cells = [re.sub("<[^>]*>", "", text) for text in re.findall("<td.*?</td>", row[1])]
+        _, *cells = [re.sub("<[^>]*>", "", text) for text in re.findall("<td.*?</td>", row[1])]
         assert found.change is not None
         minus = "\N{MINUS SIGN}"
         change, allowed = (f"{value:+.2f}".replace("-", minus) for value in (found.change, -found.allowed))
-        assert cells == [
-            f"{found.train_error:.2f}",
-            "90.00",
-            change,
-            allowed,
-            "no: " + found.problem if found.problem else "yes",
-        ]
+        assert cells == ["90.00", change, allowed, "no: " + found.problem if found.problem else "yes"]

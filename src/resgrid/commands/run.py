@@ -21,7 +21,7 @@ def run(
     preset: PresetOption = None,
     serial: Annotated[bool, typer.Option("--serial", help="Run one stage after the other, without Ray.")] = False,
 ) -> None:
-    """Run the stale cells on all cores of this machine, then write the report.
+    """Run the stale cells on this machine, then write the report.
 
     Cells that are up to date are skipped. A killed run resumes from its last checkpoints. `resgrid sweep` does the same
     with options, also on a cluster. With --serial, `dvc repro` runs the stages.

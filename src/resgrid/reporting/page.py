@@ -85,7 +85,7 @@ def _result_variables(content: Content) -> dict[str, Any]:
         "kinds": content.results.by_kind,
         "maps": activation_maps(content.results),
         "selections": selections(content.results),
-        "convergence": [convergence(cell) for network in content.results.by_depth for cell in network.cells],
+        "convergence": [convergence(network) for network in content.results.by_depth],
     }
 
 

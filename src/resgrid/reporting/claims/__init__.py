@@ -16,7 +16,7 @@ from resgrid.cells import parse_cell
 from resgrid.reporting.claims import depth, ensembles, gradients, responses, shortcuts, speed
 from resgrid.reporting.claims.claim import Claim, Finding
 from resgrid.reporting.claims.groups import ComparisonGroup, comparison_groups, level, train_error
-from resgrid.reporting.convergence import describe_problems, has_converged
+from resgrid.reporting.convergence import describe_problem, has_converged
 from resgrid.reporting.ensembles import Ensemble
 from resgrid.reporting.results import NetworkResult, Results
 from resgrid.reporting.verdicts import Verdict
@@ -135,7 +135,7 @@ def _not_converged(subject: str, networks: Sequence[NetworkResult]) -> Finding:
 
 
 def _problems(networks: Iterable[NetworkResult]) -> str:
-    return ", ".join(describe_problems(network) for network in networks)
+    return ", ".join(describe_problem(network) for network in networks)
 
 
 def _verdict(claim: Claim, finding: Finding, modifier: str) -> Verdict:

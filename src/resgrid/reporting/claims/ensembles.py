@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from resgrid.reporting.claims.claim import Finding, not_tested
 from resgrid.reporting.claims.groups import ComparisonGroup
-from resgrid.reporting.convergence import convergence
+from resgrid.reporting.convergence import have_converged
 from resgrid.reporting.ensembles import Ensemble
 from resgrid.reporting.formatting import estimate, listed
 from resgrid.reporting.statistics import ALPHA, Difference, Sample, paired_difference
@@ -22,21 +22,21 @@ def ensembles_win(group: ComparisonGroup) -> list[Finding]:
     An ensemble is compared with its member of the lowest validation error. A set of runs has one ensemble, so the
     inference is over test images, not seeds: Student's t on the differences by image, averaged over the ensembles.
     Reproduced if the ensembles have the lower test error; contradicted if they have the higher one. Ensembles with a
-    member that did not converge are left out, since beating a failed member shows nothing.
+    member whose network did not converge are left out, since beating a failed member shows nothing.
     """
     if not group.ensembles:
         return not_tested("a network with two seeds, or a set under report.ensembles")
-    failed = [each for each in group.ensembles if any(convergence(member).problem for member in each.members)]
+    failed = [each for each in group.ensembles if not have_converged(each.members)]
     ensembles = [each for each in group.ensembles if each not in failed]
     names = listed([each.name for each in failed])
     if not ensembles:
-        return [Finding("not converged", f"Every ensemble has a member that did not converge: {names}.")]
+        return [Finding("not converged", f"Every ensemble has a member whose network did not converge: {names}.")]
     best = _difference([each.against_best for each in ensembles])
     average = _difference([each.against_average for each in ensembles])
     answer = _answer(best)
     sentence = _sentence(answer, ensembles, best, average)
     if failed:
-        sentence += f" Left out, with a member that did not converge: {names}."
+        sentence += f" Left out, with a member whose network did not converge: {names}."
     return [Finding(answer, sentence, _evidence(ensembles, best, average))]
 
 
