@@ -21,10 +21,10 @@ def run(
     preset: PresetOption = None,
     serial: Annotated[bool, typer.Option("--serial", help="Run one stage after the other, without Ray.")] = False,
 ) -> None:
-    """Run the stale cells on this machine, then write the report.
+    """Run the stale cells, then write the report.
 
-    Cells that are up to date are skipped. A killed run resumes from its last checkpoints. `resgrid sweep` does the same
-    with options, also on a cluster. With --serial, `dvc repro` runs the stages.
+    Cells run in parallel on all cores and GPUs of this machine; those that are up to date are skipped. A killed run
+    resumes from its last checkpoints. With --serial, `dvc repro` runs the stages.
 
     \b
     Examples:

@@ -26,7 +26,7 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", "--dry", help="Print the plan and run nothing.")] = False,
     preset: PresetOption = None,
 ) -> None:
-    """Run the stale cells in parallel, then write the report.
+    """Run selected cells, or run on a cluster, as `run` does.
 
     Section `sweep` of params.yaml gives each cell's CPUs and GPUs. Press Ctrl-C once to save checkpoints, keep finished
     cells and stop; press it twice to stop at once. The next sweep resumes.
