@@ -20,6 +20,8 @@ def test_any_network_s_name_is_a_stage_a_folder_and_a_target(repository: Reposit
 
 
 def test_a_builder_that_torchvision_lacks_is_named_before_any_training(repository: Repository) -> None:
+    repository.set_params(grid={"network": ["torchvision-vgg17"]})
+    repository.run("python", "-m", "pipeline.sources")
     done = repository.run(
         "python", "-m", "pipeline.train", "--network", "torchvision-vgg17", "--seed", "0", check=False
     )

@@ -37,6 +37,7 @@ def searched(repository: Repository) -> Repository:
             "asha": {"grace_steps": 28, "reduction": 2},
         },
     )
+    repository.run("dvc", "repro", "sources")  # the grid's networks have changed
     repository.commit("a search")
     return repository
 

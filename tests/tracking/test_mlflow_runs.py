@@ -16,13 +16,13 @@ def history(run_id: str | None, key: str) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in MlflowClient(tracking_uri()).get_metric_history(run_id, key)]
 
 
-def test_a_run_holds_parameters_tags_curves_and_figures(store: Path) -> None:
+def test_a_run_holds_parameters_tags_curves_and_files(store: Path) -> None:
     run = start_run("resnet20-A-0", "Digits (8×8)", None)
     run.log_params({"optimizer.lr": 0.1, "network": "resnet20-A"})
     run.set_tags({"fingerprint": "abc"})
     run.log_metrics(28, {"val/error": 30.0})
     run.log_metrics(56, {"val/error": 20.0})
-    run.log_figure("curve.png", b"png")
+    run.log_text("plan.json", "{}")
     run.finish()
 
     client = MlflowClient(tracking_uri())
@@ -33,7 +33,7 @@ def test_a_run_holds_parameters_tags_curves_and_figures(store: Path) -> None:
     assert stored.data.params == {"optimizer.lr": "0.1", "network": "resnet20-A"}
     assert stored.data.tags["fingerprint"] == "abc"
     assert history(run.run_id, "val/error") == [(28, 30.0), (56, 20.0)]
-    assert [file.path for file in client.list_artifacts(run.run_id, "figures")] == ["figures/curve.png"]
+    assert [file.path for file in client.list_artifacts(run.run_id)] == ["plan.json"]
     assert client.get_experiment(stored.info.experiment_id).name == "Digits (8×8)"
 
 
@@ -60,13 +60,13 @@ def test_a_run_that_is_gone_is_replaced_by_a_new_one(store: Path) -> None:
 
 def test_artifacts_are_still_there_after_the_folder_moved(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = start_run("plain8-0", "digits", None)
-    run.log_figure("curve.png", b"png")
+    run.log_text("plan.json", "{}")
     run.finish()
     moved = store.rename(store.with_name("moved"))
     monkeypatch.chdir(moved)
     client = open_client()
     assert run.run_id is not None
-    assert [file.path for file in client.list_artifacts(run.run_id, "figures")] == ["figures/curve.png"]
+    assert [file.path for file in client.list_artifacts(run.run_id)] == ["plan.json"]
     assert str(client.get_run(run.run_id).info.artifact_uri).startswith(moved.as_uri())
 
 

@@ -93,6 +93,8 @@ def test_a_killed_server_costs_one_warning_and_gets_everything_later(
     stored = MlflowClient(server.url).get_run(record.run_id)
     assert (stored.info.status, stored.data.params) == ("FINISHED", {"optimizer.lr": "0.1"})
     assert "metrics.json" in [file.path for file in MlflowClient(server.url).list_artifacts(record.run_id)]
+    figures = MlflowClient(server.url).list_artifacts(record.run_id, "figures")
+    assert [file.path for file in figures] == ["figures/curve.png"]
     catch_up()
     assert "plain8-0" not in capsys.readouterr().err
 
@@ -215,13 +217,13 @@ def test_folders_with_unusual_names_hold_a_store(empty_store: Path, tmp_path: Pa
     program = (
         "from resgrid.tracking import start_run\n"
         "run = start_run('plain8-0', 'digits', None)\n"
-        "run.log_figure('curve.png', b'png')\n"
+        "run.log_text('plan.json', '{}')\n"
         "assert run.finish()\n"
         "print(run.run_id)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
     run_id = done.stdout.strip()
-    assert (folder / f"mlruns/artifacts/{run_id}/artifacts/figures/curve.png").read_bytes() == b"png"
+    assert (folder / f"mlruns/artifacts/{run_id}/artifacts/plan.json").read_text() == "{}"
     with closing(sqlite3.connect(folder / "mlruns/mlflow.db")) as database:
         assert database.execute("SELECT status FROM runs WHERE run_uuid = ?", [run_id]).fetchall() == [("FINISHED",)]
     assert [path.name for path in (tmp_path / "parent").iterdir()] == [name]

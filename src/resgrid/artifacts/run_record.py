@@ -49,6 +49,7 @@ class RunRecord(JsonRecord):
         params: the run's parameters in MLflow.
         tags: the run's tags in MLflow.
         unsent: whether MLflow may lack a part of the run.
+        has_figures: whether the run has its figures, which are drawn later.
     """
 
     cell: str
@@ -59,6 +60,7 @@ class RunRecord(JsonRecord):
     params: dict[str, str] = Field(default_factory=dict)
     tags: dict[str, str] = Field(default_factory=dict)
     unsent: bool = False
+    has_figures: bool = False
     train: StageRecord | None = None
     evaluate: StageRecord | None = None
 

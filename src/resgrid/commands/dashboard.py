@@ -13,7 +13,7 @@ def dashboard(
 ) -> None:
     """Browse the runs in MLflow, until Ctrl-C.
 
-    First, `resgrid track` sends what MLflow lacks.
+    Meanwhile, `resgrid track` sends what MLflow lacks, such as figures.
 
     \b
     Examples:

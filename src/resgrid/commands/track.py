@@ -6,7 +6,8 @@ from __future__ import annotations
 def track() -> None:
     """Send to MLflow what it lacks of finished cells.
 
-    Runs lack points, files or figures if the tracking server or database failed. Runs of killed processes are ended.
+    Figures are drawn now, because drawing takes longer than evaluating a small cell. Runs lack points or files if the
+    tracking server or database failed. Runs of killed processes are ended.
 
     \b
     Examples:

@@ -241,16 +241,23 @@ class Graph:
             if file_md5(source, localfs) != md5:
                 raise GraphError(f"{source}: damaged (MD5 mismatch); delete it and rerun the sweep, which restores it")
 
+    def downstream_is_stale(self) -> bool:
+        """Tell whether a stage after the cells, such as the report, is stale."""
+        with self.locked():
+            return any(stage.status() for stage in self._downstream())
+
     def bring_downstream_up_to_date(self) -> int:
         """Run `dvc repro` for the stages after the cells, such as the report, alone. Returns its exit status."""
         with self.locked():
-            cells = set(self._cell_stages())
-            graph = self._repo.index.graph
-            before = {stage for cell in cells for stage in networkx.descendants(graph, cell)} | cells
-            after = [stage.addressing for stage in networkx.topological_sort(graph) if stage not in before]
-        # DVC's graph points from a stage to the stages that it depends on.
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *reversed(after)]
+            after = [stage.addressing for stage in self._downstream()]
+        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *after]
         return subprocess.run(command, cwd=self.root, check=False).returncode if after else 0
+
+    def _downstream(self) -> list[Any]:
+        """The stages after the cells, in their order. DVC's graph points from a stage to those that it depends on."""
+        cells, graph = set(self._cell_stages()), self._repo.index.graph
+        before = {stage for cell in cells for stage in networkx.descendants(graph, cell)} | cells
+        return [stage for stage in reversed(list(networkx.topological_sort(graph))) if stage not in before]
 
     def _take_hashes_of_train(self, stage: PipelineStage, snapshot: Snapshot, read: dict[str, str]) -> None:
         """Give `evaluate` the recorded hashes of what its `train` wrote, if they are those of what it read."""

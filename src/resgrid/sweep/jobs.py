@@ -24,9 +24,8 @@ from resgrid.data.reading.image_location import IMAGES_VARIABLE
 from resgrid.sources.closure import import_closure
 from resgrid.sources.manifest import check_manifest
 from resgrid.sweep.graph import CELL_STAGES, Graph, Snapshot
+from resgrid.tracking import EMBEDDED, PARENT_RUN
 from resgrid.tracking.lineage import COMMIT, current_commit
-from resgrid.tracking.mlflow_run import PARENT_RUN
-from resgrid.tracking.store import EMBEDDED
 
 # Packages that cells import slowly: a supervisor imports them once. None is code of the project.
 WARM = (

@@ -113,6 +113,8 @@ def adopt(graph: Graph, delivered: Path) -> list[str]:
         GraphError: a stage can't be recorded; its outputs remain.
     """
     adopted: list[str] = []
+    if not any(delivered.glob("*@*.json")):
+        return adopted
     # Not in the plan's lock: `snapshot` changes the stages that DVC keeps in memory.
     with graph.locked():
         stages = {stage for stages in graph.cells().values() for stage in stages}

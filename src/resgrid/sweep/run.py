@@ -51,6 +51,10 @@ def run_sweep(
             console.print(f"recorded from an interrupted sweep: {', '.join(adopted)}", markup=False)
         with graph.locked():
             plan = make_plan(graph, patterns, seeds, force, dry_run)
+            is_whole = not patterns and seeds is None
+            if is_whole and not plan.cells and not graph.downstream_is_stale():
+                console.print(f"{len(plan.up_to_date)} cells and the report are up to date")
+                return 0
         console.print(plan_table(plan, config.sweep))
         if dry_run:
             return 0

@@ -6,11 +6,18 @@ MLflow is a view: no pipeline stage reads from it, and its failures change neith
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from resgrid.terminal import console
+
+# The folder of the embedded store, which is used without `MLFLOW_TRACKING_URI`.
+EMBEDDED = Path(os.environ.get("RESGRID_TRACKING", "mlruns"))
+
+# A sweep names its own run in this variable: the runs of its cells are its children.
+PARENT_RUN = "RESGRID_PARENT_RUN"
 
 
 class Run(Protocol):
@@ -46,10 +53,6 @@ class Run(Protocol):
         """Attach a text file."""
         ...
 
-    def log_figure(self, name: str, png: bytes) -> None:
-        """Attach a figure under `figures/`."""
-        ...
-
     def finish(self, status: str = "FINISHED") -> bool:
         """End the run as FINISHED, FAILED or KILLED; tell whether the store received everything."""
         ...
@@ -70,8 +73,6 @@ class Untracked:
     def log_file(self, path: Path) -> None: ...
 
     def log_text(self, name: str, text: str) -> None: ...
-
-    def log_figure(self, name: str, png: bytes) -> None: ...
 
     def finish(self, status: str = "FINISHED") -> bool:
         return False

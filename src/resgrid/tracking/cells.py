@@ -8,7 +8,6 @@ from resgrid.artifacts.analyses import ANALYSIS_COLUMNS
 from resgrid.artifacts.cell_files import CellPaths, TestMetrics, TrainMetrics
 from resgrid.artifacts.run_record import RunRecord, StageRecord
 from resgrid.tracking import Run
-from resgrid.tracking.figures import FIGURES, draw_columns
 from resgrid.tracking.records import CellRun, read_record
 
 
@@ -41,7 +40,10 @@ def track_evaluation(paths: CellPaths, experiment: str, evaluation: StageRecord)
 
 
 def send_results(run: Run, paths: CellPaths, record: RunRecord) -> None:
-    """Send the results in a cell's files, those of `train` and, if it is evaluated, those of `evaluate`."""
+    """Send the results in a cell's files, those of `train` and, if it is evaluated, those of `evaluate`.
+
+    Figures are sent by `catch_up`: drawing them takes longer than evaluating a small cell.
+    """
     trained = TrainMetrics.read(paths.metrics)
     for row in csv.DictReader(paths.curve.read_text(encoding="utf-8").splitlines()):
         run.log_metrics(int(row.pop("step")), {name: float(value) for name, value in row.items()})
@@ -54,12 +56,6 @@ def send_results(run: Run, paths: CellPaths, record: RunRecord) -> None:
     tables = [paths.analysis(name) for name in ANALYSIS_COLUMNS]
     for path in filter(lambda path: path.is_file(), (paths.metrics, paths.evaluation, paths.curve, *tables)):
         run.log_file(path)
-    for path in filter(lambda path: path.is_file(), (paths.curve, paths.confusion, *tables)):
-        picture = FIGURES.get(path.name, draw_columns)(path)
-        if picture is not None:
-            run.log_figure(f"{path.stem}.png", picture)
-    if paths.activation_maps.is_file():
-        run.log_figure(paths.activation_maps.name, paths.activation_maps.read_bytes())
 
 
 def training_speed(record: StageRecord) -> dict[str, float]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import subprocess
 import sys
 
 import psutil
 
 from resgrid.terminal import console
-from resgrid.tracking.catch_up import catch_up
-from resgrid.tracking.store import EMBEDDED, tracking_uri
+from resgrid.tracking import EMBEDDED
+from resgrid.tracking.store import open_client, tracking_uri
 
 _LOOPBACK = ("localhost", "127.0.0.1")
 
@@ -36,7 +37,8 @@ def serve(host: str, port: int) -> None:
     os.environ.setdefault("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", ",".join(f"http://{name}:{port}" for name in names))
     # MLflow's job runner starts eight more processes, which outlive a killed server.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    catch_up()
+    open_client()  # before the server, which would create a missing database at the same time
+    subprocess.Popen([sys.executable, "-m", "resgrid", "track"])  # beside the server: drawing figures takes a while
     console.print(f"the dashboard starts in some seconds at http://{names[-1]}:{port} (Ctrl-C ends it)")
     if host not in _LOOPBACK:
         console.print("no password: whoever reaches this port can read and change the runs", style="yellow")

@@ -10,7 +10,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from resgrid.artifacts.analyses import LABEL_COLUMNS
+from resgrid.artifacts.analyses import ANALYSIS_COLUMNS, LABEL_COLUMNS
+from resgrid.artifacts.cell_files import CellPaths
+
+
+def draw_figures(paths: CellPaths) -> dict[str, bytes]:
+    """Draw the figures of a cell's files, by file name."""
+    tables = (paths.curve, paths.confusion, *map(paths.analysis, ANALYSIS_COLUMNS))
+    drawn = {f"{path.stem}.png": FIGURES.get(path.name, draw_columns)(path) for path in tables if path.is_file()}
+    if paths.activation_maps.is_file():
+        drawn[paths.activation_maps.name] = paths.activation_maps.read_bytes()
+    return {name: picture for name, picture in drawn.items() if picture is not None}
 
 
 def draw_curve(curve: Path) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 import logging
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from resgrid.tracking import PARENT_RUN
 from resgrid.tracking.abandoned import PROCESS, end_abandoned_runs, this_process
 from resgrid.tracking.store import experiment_id, open_client, tracking_uri
 
@@ -20,9 +20,6 @@ from mlflow.exceptions import MlflowException  # isort: skip
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # isort: skip
 
 SYSTEM_METRICS_SECONDS = 5
-
-# A sweep names its own run here: the runs of its cells are its children.
-PARENT_RUN = "RESGRID_PARENT_RUN"
 
 # The store answered, and would give the same answer again.
 _PERMANENT = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST")
@@ -98,12 +95,6 @@ class MlflowRun:
 
     def log_text(self, name: str, text: str) -> None:
         self._client.log_text(self.run_id, text, name)
-
-    def log_figure(self, name: str, png: bytes) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            path.write_bytes(png)
-            self._client.log_artifact(self.run_id, str(path), "figures")
 
     def finish(self, status: str) -> None:
         self._monitor.finish()

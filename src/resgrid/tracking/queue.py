@@ -79,9 +79,6 @@ class QueuedRun:
     def log_text(self, name: str, text: str) -> None:
         self._add(lambda run: run.log_text(name, text))
 
-    def log_figure(self, name: str, png: bytes) -> None:
-        self._add(lambda run: run.log_figure(name, png))
-
     def finish(self, status: str = "FINISHED") -> bool:
         self._add(lambda run: run.finish(status))
         with self._changed:

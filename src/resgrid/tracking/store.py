@@ -11,7 +11,6 @@ import re
 import sqlite3
 import textwrap
 from contextlib import closing
-from pathlib import Path
 from urllib.parse import quote
 
 from filelock import FileLock
@@ -23,11 +22,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from resgrid.terminal import console
+from resgrid.tracking import EMBEDDED
 
 # It reports each table that it creates, and each attempt to open a database; errors are raised as well.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
-
-EMBEDDED = Path(os.environ.get("RESGRID_TRACKING", "mlruns"))
 
 _LINE_LENGTH = 200
 _LOCK_SECONDS = 60
