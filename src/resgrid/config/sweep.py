@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -29,6 +30,19 @@ class ResourcesConfig(Section):
                 "(0.5, 0.25, …)"
             )
         return self
+
+    def with_number_of_gpus(self, number: int) -> ResourcesConfig:
+        """Replace `gpus: auto` by a number."""
+        return self.model_copy(update={"gpus": float(number)}) if self.gpus == "auto" else self
+
+    def for_ray(self) -> dict[str, float]:
+        """Return the resources by Ray's names; `gpus` must be a number."""
+        assert self.gpus != "auto"
+        return {"CPU": float(self.cpus), "GPU": self.gpus}
+
+    def cells_at_once(self, available: Mapping[str, float]) -> int:
+        """Return the number of cells that run in parallel on resources by Ray's names; `gpus` must be a number."""
+        return int(min(available.get(name, 0.0) // count for name, count in self.for_ray().items() if count))
 
 
 class SweepConfig(Section):

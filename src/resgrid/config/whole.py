@@ -51,6 +51,35 @@ class Config(ReportParams, PreprocessParams):
             raise ValueError("\n".join(mistakes))
         return self
 
+    @property
+    def processes_of_a_cell(self) -> int:
+        """The number of processes that train a cell in a sweep; with `train.devices: auto`, one."""
+        return 1 if self.train.devices == "auto" else self.train.devices
+
+    def check_resources(self) -> None:
+        """Check that a sweep can train a cell on one node, with a core for each thread and a GPU for each process.
+
+        Raises:
+            ValueError: naming the values.
+        """
+        train, resources = self.train, self.sweep.resources
+        if train.num_nodes > 1:
+            raise ValueError(
+                f"train.num_nodes: {train.num_nodes}: sweeps and searches train each cell on one node; use 1 "
+                "(docs/exactness.md describes how to train one network on several nodes)"
+            )
+        threads = self.processes_of_a_cell * train.threads
+        if resources.cpus < threads:
+            raise ValueError(
+                f"sweep.resources.cpus: {resources.cpus}: too few; use at least {threads}, the threads of a cell: "
+                f"train.threads {train.threads} × train.devices {train.devices}"
+            )
+        if resources.gpus not in ("auto", 0) and train.devices not in ("auto", max(resources.gpus, 1)):
+            raise ValueError(
+                f"sweep.resources.gpus: {resources.gpus:g}: train.devices is {train.devices}, and each process uses "
+                "one GPU; use auto, or the same number in both"
+            )
+
 
 def load_config(path: Path = PARAMS_FILE, changes: Mapping[str, Any] | None = None) -> Config:
     """Read and check `params.yaml`.

@@ -29,15 +29,8 @@ from resgrid.tracking.lineage import COMMIT, current_commit
 
 # Packages that cells import slowly: a supervisor imports them once. None is code of the project.
 WARM = (
-    "torch",
-    "torchvision",
-    "pytorch_lightning",
-    "mlflow",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "mlflow.system_metrics.system_metrics_monitor",
-    "matplotlib.backends.backend_agg",
-    "matplotlib.figure",
-    "pandas",
+    *("torch", "torchvision", "pytorch_lightning", "pandas", "matplotlib.figure", "matplotlib.backends.backend_agg"),
+    *("mlflow", "mlflow.store.tracking.sqlalchemy_store", "mlflow.system_metrics.system_metrics_monitor"),
 )
 
 

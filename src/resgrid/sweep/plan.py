@@ -11,7 +11,6 @@ from rich.table import Table
 from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.cells import parse_cell
 from resgrid.config.sweep import SweepConfig
-from resgrid.config.whole import Config
 from resgrid.sweep.graph import Graph, GraphError
 
 
@@ -127,49 +126,6 @@ def _plan_cell(graph: Graph, name: str, stages: list[str], force: bool, dry: boo
         if dry:
             break
     return PlannedCell(name, run, restored, first_reason)
-
-
-def check_resources(config: Config) -> None:
-    """Refuse several nodes per cell, and fewer cores than a cell has threads, which would slow each other down.
-
-    Raises:
-        ValueError: naming the values.
-    """
-    if config.train.num_nodes > 1:
-        raise ValueError(
-            f"train.num_nodes: {config.train.num_nodes}: sweeps and searches train each cell on one node; use 1 "
-            "(docs/exactness.md describes how to train one network on several nodes)"
-        )
-    processes = processes_of_a_cell(config)
-    cpus, threads = config.sweep.resources.cpus, processes * config.train.threads
-    if cpus < threads:
-        raise ValueError(
-            f"sweep.resources.cpus: {cpus}: too few; use at least {threads}, the threads of a cell: train.threads "
-            f"{config.train.threads} × train.devices {config.train.devices}"
-        )
-    gpus = config.sweep.resources.gpus
-    if gpus not in ("auto", 0) and config.train.devices not in ("auto", max(gpus, 1)):
-        raise ValueError(
-            f"sweep.resources.gpus: {gpus:g}: train.devices is {config.train.devices}, and each process uses one GPU; "
-            "use auto, or the same number in both"
-        )
-
-
-def processes_of_a_cell(config: Config) -> int:
-    """The number of processes that train a cell; with `train.devices: auto`, one unless it gets more GPUs."""
-    return 1 if config.train.devices == "auto" else config.train.devices
-
-
-def cells_at_once(config: SweepConfig, resources: dict[str, float]) -> float:
-    """The number of cells that run in parallel.
-
-    Args:
-        config: as `ray_cluster.cluster` yields it.
-    """
-    wanted = config.resources
-    assert wanted.gpus != "auto"
-    slots = resources.get("CPU", 0.0) // wanted.cpus
-    return min(slots, resources.get("GPU", 0.0) // wanted.gpus) if wanted.gpus else slots
 
 
 def multiply_adds(cells: Iterable[str]) -> dict[str, int]:

@@ -81,8 +81,8 @@ def cluster(config: SweepConfig, processes: int) -> Iterator[tuple[dict[str, flo
         raise ClusterError(f"sweep.address: {config.address!r}: {reason}; start a Ray cluster there") from None
     try:
         total = {name: float(count) for name, count in ray.cluster_resources().items()}
-        config = _with_number_of_gpus(config, processes if total.get("GPU") else 0)
-        wanted = _resources(config)
+        resources = config.resources.with_number_of_gpus(processes if total.get("GPU") else 0)
+        wanted = resources.for_ray()
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if not any(all(node.get(name, 0.0) >= count for name, count in wanted.items()) for node in nodes):
             has = ", ".join(f"{node.get('CPU', 0):g} CPU and {node.get('GPU', 0):g} GPU" for node in nodes)
@@ -90,21 +90,9 @@ def cluster(config: SweepConfig, processes: int) -> Iterator[tuple[dict[str, flo
                 f"sweep.resources: cpus {wanted['CPU']:g}, gpus {wanted['GPU']:g}: no node has that; "
                 f"use at most what one node has: {has}"
             )
-        yield total, config
+        yield total, config.model_copy(update={"resources": resources})
     finally:
         ray.shutdown()
-
-
-def _with_number_of_gpus(config: SweepConfig, number: int) -> SweepConfig:
-    if config.resources.gpus != "auto":
-        return config
-    return config.model_copy(update={"resources": config.resources.model_copy(update={"gpus": float(number)})})
-
-
-def _resources(config: SweepConfig) -> dict[str, float]:
-    """Return Ray's resources for one cell."""
-    assert config.resources.gpus != "auto"
-    return {"CPU": float(config.resources.cpus), "GPU": config.resources.gpus}
 
 
 def _make_token_private(config: SweepConfig) -> None:
@@ -167,7 +155,7 @@ def run_on_tune(
         options: of `tune.TuneConfig`.
     """
     work = Path(settings["work"])
-    resources = tune.PlacementGroupFactory([_resources(config)])
+    resources = tune.PlacementGroupFactory([config.resources.for_ray()])
     tuner = tune.Tuner(
         tune.with_resources(function, resources),
         param_space=param_space,

@@ -9,13 +9,12 @@ from typing import Any
 
 from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.artifacts.files import state_folder
-from resgrid.config.machine import MachineConfig
 from resgrid.config.sweep import SweepConfig
 from resgrid.config.whole import Config
 from resgrid.sweep.graph import Graph, Snapshot
 from resgrid.sweep.jobs import clean, settings_of_all, stage_job
 from resgrid.sweep.live_table import DONE, FAILED, STOPPED, LiveTable
-from resgrid.sweep.plan import Plan, cells_at_once, check_resources, make_plan, plan_table, processes_of_a_cell
+from resgrid.sweep.plan import Plan, make_plan, plan_table
 from resgrid.sweep.recorder import Outcome, Recorder, adopt
 from resgrid.terminal import console
 from resgrid.tracking import Run, start_run
@@ -39,7 +38,7 @@ def run_sweep(
     Raises:
         ValueError: another process runs cells, or the graph, the selection or the cluster can't be used.
     """
-    check_resources(config)
+    config.check_resources()
     work = state_folder().resolve() / "sweep"
     graph = Graph(Path.cwd())
     with graph.cells_reserved():
@@ -87,7 +86,7 @@ def _run(plan: Plan, graph: Graph, config: Config, work: Path) -> Outcome:
         # Importing Ray takes a second, which a plan without cells saves.
         from resgrid.sweep.ray_cluster import cluster
 
-        with cluster(config.sweep, processes_of_a_cell(config)) as (resources, sweep):
+        with cluster(config.sweep, config.processes_of_a_cell) as (resources, sweep):
             console.print(
                 f"{len(plan.to_run)} cells on {resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
             )
@@ -98,8 +97,9 @@ def _run(plan: Plan, graph: Graph, config: Config, work: Path) -> Outcome:
                     style="yellow",
                 )
             settings = settings_of_all(work, graph, sweep, run.run_id, every_stage)
-            outcome = _run_on_cluster(snapshots, graph, config.machine, sweep, work, settings)
-        slots, makespan = cells_at_once(sweep, resources), outcome.makespan
+            jobs = {cell: [stage_job(each, config.machine) for each in stages] for cell, stages in snapshots.items()}
+            outcome = _run_on_cluster(jobs, graph, sweep, work, settings)
+        slots, makespan = sweep.resources.cells_at_once(resources), outcome.makespan
         until_first = (outcome.first_start or time.monotonic()) - start
         console.print(f"{makespan:.1f} s from the first cell's start to the last commit; Ray took {until_first:.1f} s")
         run.log_metrics(
@@ -153,24 +153,18 @@ class _Cells:
 
 
 def _run_on_cluster(
-    snapshots: dict[str, list[Snapshot]],
-    graph: Graph,
-    machine: MachineConfig,
-    sweep: SweepConfig,
-    work: Path,
-    settings: dict[str, Any],
+    jobs: dict[str, list[dict[str, Any]]], graph: Graph, sweep: SweepConfig, work: Path, settings: dict[str, Any]
 ) -> Outcome:
     from resgrid.sweep.ray_cluster import start_file_server
     from resgrid.sweep.run_cells import run_cells
 
-    jobs = {cell: [stage_job(stage, machine) for stage in stages] for cell, stages in snapshots.items()}
     server = start_file_server(settings, jobs)
     outcome, table = Outcome(), LiveTable(list(jobs))
     stages = {cell: [job["stage"] for job in each] for cell, each in jobs.items()}
     with table, Recorder(graph, work, stages, outcome, table) as recorder:
         run_cells(list(jobs), settings, sweep, server, _Cells(outcome, table, recorder))
     ended = {*outcome.done, *outcome.failed, *outcome.stopped}
-    outcome.stopped += [cell for cell in snapshots if cell not in ended]
+    outcome.stopped += [cell for cell in jobs if cell not in ended]
     outcome.done = [cell for cell in outcome.done if cell not in outcome.failed]
     return outcome
 

@@ -26,20 +26,13 @@ Validations = Iterable[tuple[int, float]]
 
 
 def run_trials(
-    search: Search,
-    cell: str,
-    stage: Message,
-    settings: Message,
-    config: SweepConfig,
-    scheduler: TrialScheduler,
-    slots: int,
+    search: Search, stage: Message, settings: Message, config: SweepConfig, scheduler: TrialScheduler, slots: int
 ) -> None:
     """Run the trials that a search proposes until there are no more. Ctrl-C works as in a sweep.
 
     Args:
         search: proposes trials and follows their validations, `{"step", "val_error"}`, and other messages,
             `{"message": …}`.
-        cell: the searched cell; the names of the trials' checkpoints start with its name.
         stage: the job of the cell's stage `train`, made by `jobs.stage_job`.
         settings: made by `jobs.settings_of_all`.
         scheduler: made by `make_scheduler`.
@@ -65,7 +58,8 @@ def run_trials(
         contents = job["contents"] | {path: text.encode() for path, text in trial["params"].items()}
         # Each trial has its own state folder: with the cell's parameters it has the cell's fingerprint.
         state = f"{given['work']}/trials/{name}"
-        trial_job = {"cell": name, "saved_as": cell, "stages": [job | {"stage": name, "contents": contents}]}
+        saved_as, stages = job["stage"].partition("@")[2], [job | {"stage": name, "contents": contents}]
+        trial_job = {"cell": name, "saved_as": saved_as, "stages": stages}
         run_cell(trial_job | {"state": state, "settings": given}, server, report)
 
     run_on_tune(

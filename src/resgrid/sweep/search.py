@@ -30,7 +30,6 @@ from resgrid.config.whole import Config
 from resgrid.sweep import live_table
 from resgrid.sweep.graph import TRAIN, Graph, GraphError, Snapshot
 from resgrid.sweep.jobs import clean, parameter_files, settings_of_all, stage_job, wait_for_exit
-from resgrid.sweep.plan import cells_at_once, check_resources, processes_of_a_cell
 from resgrid.sweep.space import Configuration, Space, in_words
 from resgrid.sweep.trials import DONE, STARTED, STOPPED, Journal, Trial
 from resgrid.terminal import console
@@ -49,7 +48,7 @@ def run_search(config: Config) -> int:
     Raises:
         ValueError: the section contradicts others, this search is running, or the graph or the cluster can't be used.
     """
-    check_resources(config)
+    config.check_resources()
     wanted = config.search
     space = Space(wanted.space, read_params(PARAMS_FILE), PARAMS_FILE)
     space.check()
@@ -161,12 +160,12 @@ class Search:
         config = self._config
         scheduler = make_scheduler(config.search.asha, config.train.max_steps, self._journal.trials)
         job = stage_job(self._snapshot, config.machine)
-        with cluster(config.sweep, processes_of_a_cell(config)) as (resources, sweep), self._table:
+        with cluster(config.sweep, config.processes_of_a_cell) as (resources, sweep), self._table:
             settings = settings_of_all(self._work, graph, sweep, run.run_id, [self._snapshot])
-            slots = max(1, int(cells_at_once(sweep, resources)))
+            slots = max(1, sweep.resources.cells_at_once(resources))
             left = config.search.trials - len(self._journal.ended)
             console.print(f"{left} of {config.search.trials} trials to run, up to {min(left, slots)} in parallel")
-            run_trials(self, self._cell.name, job, settings, sweep, scheduler, slots)
+            run_trials(self, job, settings, sweep, scheduler, slots)
         if self._problem is not None:
             raise self._problem
 

@@ -11,6 +11,8 @@ import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +65,7 @@ class Space:
 
     def present(self) -> Configuration:
         """The present values in `params.yaml`."""
-        return {name: _get(self.values, name) for name in self.distributions}
+        return {name: reduce(getitem, name.split("."), self.values) for name in self.distributions}
 
     def check_configuration(self, configuration: Configuration) -> None:
         """Check the values of `params.yaml` with those of a configuration as a whole.
@@ -170,13 +172,6 @@ def _leaves(values: Mapping[str, Any], sections: Iterable[str]) -> Iterator[str]
             yield from (f"{name}.{rest}" for rest in _leaves(values[name], values[name]))
         else:
             yield name
-
-
-def _get(values: dict[str, Any], name: str) -> Any:
-    place: Any = values
-    for part in name.split("."):
-        place = place[part]
-    return place
 
 
 def _draw(distribution: dict[str, list[Any]], generator: random.Random) -> Any:
