@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from importlib import import_module
@@ -90,10 +91,24 @@ def resgrid(
 
 def main() -> None:
     """Run `resgrid` with the command line's arguments, and exit."""
-    with plain_errors():
-        run_code_of_this_tree()
-        # DVC runs stages in $SHELL, which may not be a POSIX shell (https://github.com/treeverse/dvc/issues/1307),
-        # and finds their `python` on the path.
-        os.environ["SHELL"] = "/bin/sh"
-        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        app(prog_name="resgrid")
+    exit_status: list[int] = []
+    atexit.register(_exit_at_once, exit_status)  # the first handler, which runs last
+    try:
+        with plain_errors():
+            run_code_of_this_tree()
+            # DVC runs stages in $SHELL, which may not be a POSIX shell (https://github.com/treeverse/dvc/issues/1307),
+            # and finds their `python` on the path.
+            os.environ["SHELL"] = "/bin/sh"
+            os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+            app(prog_name="resgrid")
+    except SystemExit as request:
+        exit_status.append(request.code if isinstance(request.code, int) else int(request.code is not None))
+        raise
+
+
+def _exit_at_once(exit_status: list[int]) -> None:
+    """Exit without Python's teardown, in which native threads of Ray have crashed after a sweep that succeeded."""
+    if exit_status:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_status[0])

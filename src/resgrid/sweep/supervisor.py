@@ -33,9 +33,7 @@ from typing import Any
 GRACE_SECONDS = 60.0
 SHELL_CHARACTERS = set("|&;<>()$`\\\"'*?[]#~=%\n")
 
-_FAILED = 1  # exit status of a program that raised an exception
-
-# In a fork, the exit status of its module, once that has ended.
+# In a fork, the exit status of its module, unless that raised an exception.
 _exit_status: list[int] = []
 
 
@@ -158,15 +156,12 @@ def _run_module(words: list[str]) -> None:
         if os.path.exists(customize := os.path.join(path, "sitecustomize.py")):
             runpy.run_path(customize)
             break
-    status = _FAILED
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
-        status = 0
+        _exit_status.append(0)
     except SystemExit as request:
-        status = 0 if request.code is None else request.code if isinstance(request.code, int) else _FAILED
+        _exit_status.append(request.code if isinstance(request.code, int) else int(request.code is not None))
         raise
-    finally:
-        _exit_status.append(status)
 
 
 def _exit_at_once() -> None:

@@ -109,6 +109,8 @@ class Observer:
         )
         if self.run is not None:
             self.run.update(train=record)
+            for row in self.training.curve.rows:  # those that waited in the queue when an earlier attempt was killed
+                _log_row(self.run.run, row)
             self.run.run.log_metrics(self.training.config.train.max_steps, training_speed(record))
 
 
@@ -120,8 +122,11 @@ class CurveLogger(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
-            values = dict(self.curve.rows[-1])
-            self.run.log_metrics(int(values.pop("step")), values)
+            _log_row(self.run, self.curve.rows[-1])
+
+
+def _log_row(run: Run, row: Row) -> None:
+    run.log_metrics(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
 
 
 class ProgressLine(pl.Callback):

@@ -50,7 +50,7 @@ def test_digits_come_with_scikit_learn_whatever_mirror_is_set(monkeypatch: pytes
 def test_published_formats_come_from_a_mirror(sample: Sample, mirror: Mirror) -> None:
     mirror.files = sample.files
     fetch(sample.config(mirror.address + "/"))
-    assert contents(RAW) == (unpacked(sample) if sample.name == "mnist" else sample.files)
+    assert contents(RAW) == (unpacked(sample) if "mnist" in sample.name else sample.files)
     assert not list(Path("state").rglob("*.part"))
 
 
@@ -244,9 +244,11 @@ def test_credentials_come_from_the_environment_and_are_shown_nowhere(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = tar(image_files())
-    mirror.files = {"mine.tar.gz?sig=abc&v=1": content}
+    mirror.files = {"mine.tar.gz?sig=token&v=1": content}
     mirror.faults = ["500"]
-    monkeypatch.setenv("RESGRID_DATA_SOURCE", f"{mirror.address}/mine.tar.gz?sig=abc&v=1".replace("//", "//me:secret@"))
+    monkeypatch.setenv(
+        "RESGRID_DATA_SOURCE", f"{mirror.address}/mine.tar.gz?sig=token&v=1".replace("//", "//me:secret@")
+    )
     config = DataConfig(name="imagefolder", source=f"{mirror.address}/mine.tar.gz", sha256={})
     with pytest.raises(ValueError, match="has no checksum") as error:
         fetch(config)
@@ -255,7 +257,7 @@ def test_credentials_come_from_the_environment_and_are_shown_nowhere(
     assert contents(RAW) == {"images.tar.gz": content}
     said = capsys.readouterr().err + str(error.value)
     assert "retrying" in said
-    for secret in ("secret", "abc"):
+    for secret in ("secret", "token"):
         assert secret not in said
         assert not any(secret in path.name for path in Path("state").rglob("*"))
 
