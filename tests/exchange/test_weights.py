@@ -274,7 +274,7 @@ def truncated_safetensors(state: Style, path: Path) -> None:
         (b"hello world", "not a weights file; use a state dict"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer; run `git lfs pull`"),
         (b"\n<!DOCTYPE html>", "an HTML or XML page"),
-        (gzip.compress(b"weights"), "compressed with gzip; decompress it"),
+        (gzip.compress(b"weights", mtime=0), "compressed with gzip; decompress it"),
         (b"\x80\x02hello", r"not a complete file of torch\.save|refused: damaged"),
         (b"PK\x03\x04hello", "not a complete file of torch.save"),
         (b"\xff" * 8 + b"{", "not a complete safetensors file"),
