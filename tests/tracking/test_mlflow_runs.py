@@ -44,7 +44,7 @@ def test_a_resumed_run_goes_on_and_logs_no_step_twice(store: Path) -> None:
     first.finish("KILLED")
     second = start_run("plain8-0", "digits", first.run_id)
     assert second.run_id == first.run_id
-    for step in (3, 4):  # the checkpoint was written after step 2
+    for step in (3, 4, 4):  # the checkpoint was written after step 2
         second.log_metrics(step, {"val/error": float(step)})
     second.finish()
     assert history(second.run_id, "val/error") == [(1, 1), (2, 2), (3, 3), (4, 4)]

@@ -83,7 +83,8 @@ class MlflowRun:
 
     def log_points(self, points: Sequence[Point]) -> None:
         """Record values; those of a key and step that the run already holds are not logged twice."""
-        new = [point for point in points if (point.key, point.step) not in self._logged]
+        by_step = {(point.key, point.step): point for point in points}
+        new = [point for key_and_step, point in by_step.items() if key_and_step not in self._logged]
         for start in range(0, len(new), _METRICS_AT_ONCE):
             batch = new[start : start + _METRICS_AT_ONCE]
             metrics = [Metric(point.key, point.value, point.time, point.step) for point in batch]
