@@ -211,6 +211,22 @@ def test_an_experiment_deleted_during_the_run_costs_one_warning(capsys: pytest.C
     assert (record.unsent, steps(record.run_id)) == (False, [10, 20, 30, 40, 50])
 
 
+@pytest.mark.parametrize("size", [300_000, 600_000])
+def test_a_store_whose_creation_was_killed_is_created_again(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    code = "from resgrid.tracking.store import open_client; open_client()"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while sum(path.stat().st_size for path in tmp_path.glob("mlruns/*[bw]")) < size:  # mlflow.db, mlflow.db.new
+        assert process.poll() is None, "the store was created before its size reached the limit"
+    process.kill()
+    process.wait()
+    open_client()
+    assert {path.name for path in tmp_path.glob("mlruns/*")} == {"mlflow.db", "mlflow.db.lock"}
+
+
 @pytest.mark.parametrize("name", ["feature%2Fx", "a? b#c"])
 def test_folders_with_unusual_names_hold_a_store(empty_store: Path, tmp_path: Path, name: str) -> None:
     folder = shutil.copytree(empty_store, tmp_path / "parent" / name)

@@ -20,7 +20,7 @@ POINTS_AT_MOST = 100_000
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 
 # `finish` gives up if the thread makes no progress for this time, and `run_id` if the run isn't opened within it.
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 # MLflow's defaults keep a call waiting for minutes: https://mlflow.org/docs/latest/api_reference/python_api/mlflow.environment_variables.html
 _HTTP_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}

@@ -91,9 +91,19 @@ def _open_embedded(uri: str) -> MlflowClient:
     EMBEDDED.mkdir(parents=True, exist_ok=True)
     # If several processes open a missing database at once, each creates the tables, and all fail.
     with FileLock(EMBEDDED / "mlflow.db.lock", timeout=_LOCK_SECONDS):
+        if not (EMBEDDED / "mlflow.db").exists():
+            _create_embedded(uri)
         client = _open(uri)
         _follow_the_folder()
     return client
+
+
+def _create_embedded(uri: str) -> None:
+    """Create the database under another name first: MLflow can't open one whose creation was killed."""
+    for part in EMBEDDED.glob("mlflow.db.new*"):  # the database and its journal
+        part.unlink()
+    _open(f"{uri}.new")
+    (EMBEDDED / "mlflow.db.new").rename(EMBEDDED / "mlflow.db")
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
