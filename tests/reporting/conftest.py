@@ -67,14 +67,14 @@ class Study:
     def paths(self, network: str, seed: int) -> CellPaths:
         return CellPaths(Cell(network, seed), self.root / "runs")
 
-    def content(self) -> Content:
-        return read_content(self.config, self.card, self.root / "runs")
+    def content(self, *missing: Cell) -> Content:
+        return read_content(self.config, self.card, self.root / "runs", missing)
 
     def results(self) -> Results:
         return read_results(self.config.grid.cells, self.card.classes, self.root / "runs")
 
-    def report(self, to: str = "reports") -> Path:
-        write_report(self.config, self.card, self.root / "runs", self.root / to)
+    def report(self, *missing: Cell, to: str = "reports") -> Path:
+        write_report(self.config, self.card, self.root / "runs", self.root / to, missing)
         return self.root / to
 
     def page(self) -> str:

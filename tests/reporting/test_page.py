@@ -250,9 +250,9 @@ def test_every_tag_is_closed(make_study: MakeStudy) -> None:
 
 def test_equal_inputs_give_equal_bytes_whatever_the_user_s_matplotlib_settings(make_study: MakeStudy) -> None:
     study = make_study({"plain8": SOME, "resnet8-A": SOME})
-    first = study.report("first")
+    first = study.report(to="first")
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "black", "savefig.dpi": 30}):
-        second = study.report("second")
+        second = study.report(to="second")
     names = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
     assert len(names) == 7
     for name in names:

@@ -141,7 +141,7 @@ def test_edits_reach_no_running_cell_and_leave_it_stale_and_a_killed_cell_resume
     swept.release()
     assert sweep.wait(timeout=500) == 0, swept.log.read_text()
     assert "plain8-1: train@plain8-1: was killed by signal 9" in swept.log.read_text()
-    assert "no report: 4 cells are stale" in swept.log.read_text()
+    assert "reports/ stays as it is: 4 cells are stale" in swept.log.read_text()
     first, second = swept.begins("plain8-1")
     assert (first, second >= 5) == (0, True)
     for cell in CELLS:

@@ -6,7 +6,7 @@ files is an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,13 +42,18 @@ def read_card(prepared: Path = PREPARED) -> DatasetCard:
     return _read(DatasetCard, path)
 
 
-def read_results(cells: Iterable[Cell], classes: list[str], runs: Path = RUNS) -> Results:
+def read_results(
+    cells: Iterable[Cell], classes: list[str], runs: Path = RUNS, missing: Collection[Cell] = ()
+) -> Results:
     """Read the files of these cells, and of no others.
+
+    Args:
+        missing: those of the cells whose files are not read.
 
     Raises:
         ResultsError: files are missing, damaged or contradict each other.
     """
-    cells = list(cells)
+    cells = [cell for cell in cells if cell not in missing]
     _refuse_missing_files(cells, runs)
     by_network: dict[str, list[CellResult]] = {}
     diverged: list[CellResult] = []
@@ -56,7 +61,7 @@ def read_results(cells: Iterable[Cell], classes: list[str], runs: Path = RUNS) -
         result = _read_cell(cell, classes, runs)
         (diverged if result.diverged else by_network.setdefault(cell.network, [])).append(result)
     networks = (NetworkResult(name, tuple(results)) for name, results in by_network.items())
-    return Results(tuple(networks), tuple(diverged))
+    return Results(tuple(networks), tuple(diverged), tuple(missing))
 
 
 def _refuse_missing_files(cells: list[Cell], runs: Path) -> None:
@@ -71,7 +76,7 @@ def _refuse_missing_files(cells: list[Cell], runs: Path) -> None:
         more = len(problems) - _NAMED_AT_MOST
         listed = [*problems[:_NAMED_AT_MOST], *([f"  and {more} more"] if more > 0 else [])]
         heading = f"{runs}: {len(problems)} of {len(cells)} cells of the grid lack files:"
-        advice = "run `dvc repro`; a report on part of the grid is never written"
+        advice = "run `make run`, which writes a preliminary report below .resgrid/ if some of them fail"
         raise ResultsError("\n".join([heading, *listed, advice]))
 
 

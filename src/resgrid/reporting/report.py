@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from resgrid.artifacts.data_card import DatasetCard
 from resgrid.artifacts.files import REPORTS, RUNS, write_atomically
+from resgrid.cells import Cell
 from resgrid.config.report import ReportParams
 from resgrid.reporting.claims import judge
 from resgrid.reporting.content import Content
@@ -19,14 +21,19 @@ from resgrid.reporting.static_figures import draw_figures
 from resgrid.reporting.summary import summarize
 
 
-def write_report(config: ReportParams, card: DatasetCard, runs: Path = RUNS, into: Path = REPORTS) -> None:
+def write_report(
+    config: ReportParams, card: DatasetCard, runs: Path = RUNS, into: Path = REPORTS, missing: Collection[Cell] = ()
+) -> None:
     """Write `index.html`, `report.md`, `summary.json` and `figures/` (PNG and SVG) from the files of the grid's cells.
+
+    Args:
+        missing: cells of the grid that are not trained and evaluated, for a preliminary report.
 
     Raises:
         ResultsError: files are missing or contradict each other; then nothing is written.
         OSError: a file can't be written.
     """
-    content = read_content(config, card, runs)
+    content = read_content(config, card, runs, missing)
     files = {
         Path("index.html"): render_page(content).encode(),
         Path("report.md"): render_markdown(content).encode(),
@@ -42,13 +49,15 @@ def write_report(config: ReportParams, card: DatasetCard, runs: Path = RUNS, int
         write_atomically(into / name, data)
 
 
-def read_content(config: ReportParams, card: DatasetCard, runs: Path = RUNS) -> Content:
+def read_content(
+    config: ReportParams, card: DatasetCard, runs: Path = RUNS, missing: Collection[Cell] = ()
+) -> Content:
     """Read the cells' files and judge the paper's claims.
 
     Raises:
         ResultsError: files are missing or contradict each other.
     """
-    results = read_results(config.grid.cells, card.classes, runs)
+    results = read_results(config.grid.cells, card.classes, runs, missing)
     ensembles = read_ensembles(results, card.classes, config.report.ensembles, runs)
     return Content(config, card, results, tuple(ensembles), tuple(judge(results, ensembles)))
 

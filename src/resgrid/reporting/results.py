@@ -171,10 +171,12 @@ class Results:
     Attributes:
         networks: networks with the cells that didn't diverge.
         diverged: the other cells, which are left out of every mean, chart and verdict.
+        missing: cells of the grid that are not trained and evaluated; a report that has some is preliminary.
     """
 
     networks: tuple[NetworkResult, ...]
     diverged: tuple[CellResult, ...] = ()
+    missing: tuple[Cell, ...] = ()
 
     @property
     def cells(self) -> list[CellResult]:

@@ -63,12 +63,12 @@ class ComparisonGroup:
 def comparison_groups(results: Results, ensembles: Sequence[Ensemble] = ()) -> list[ComparisonGroup]:
     """Group the plain and residual networks: those without a modifier first, at least one group.
 
-    Networks with a diverged seed are left out: the other seeds would be a selection.
+    Networks with a diverged or missing seed are left out: the other seeds would be a selection.
     """
-    diverged = {cell.cell.network for cell in results.diverged}
+    incomplete = {cell.network for cell in (*results.missing, *(result.cell for result in results.diverged))}
     by_modifier: dict[str, list[NetworkResult]] = {}
     for result in results.by_depth:
-        if isinstance(result.network, PlainOrResidual) and result.name not in diverged:
+        if isinstance(result.network, PlainOrResidual) and result.name not in incomplete:
             by_modifier.setdefault(result.network.modifier, []).append(result)
     modifiers = sorted(by_modifier, key=bool) or [""]
     return [
