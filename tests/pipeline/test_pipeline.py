@@ -108,9 +108,9 @@ def test_a_new_network_runs_alone(repository: Repository) -> None:
     assert stages_run(output) == ["sources", "train@resnet8-B-0", "evaluate@resnet8-B-0", "report"]
 
 
-def test_a_cell_that_fails_stops_no_other_and_a_preliminary_report_says_what_is_missing(repository: Repository) -> None:
-    (repository.root / "runs/plain10-0").write_text("in the way")
-    repository.set_params(grid={"network": ["plain8", "resnet8-A", "plain10", "resnet8-B"]}, sweep={"max_failures": 0})
+def test_a_failed_cell_stops_no_other_and_is_missing_in_a_preliminary_report(repository: Repository) -> None:
+    (repository.root / "runs/plain14-0").write_text("in the way")
+    repository.set_params(grid={"network": ["plain8", "resnet8-A", "plain14", "resnet8-B"]}, sweep={"max_failures": 0})
     committed = (repository.root / "reports/index.html").read_bytes()
     ran = repository.run("python", "-m", "resgrid", "run", check=False, COLUMNS="200")
     assert ran.returncode == 1
@@ -119,7 +119,7 @@ def test_a_cell_that_fails_stops_no_other_and_a_preliminary_report_says_what_is_
     assert "a preliminary report without these cells: .resgrid/preliminary-report/index.html" in ran.stderr
     assert (repository.root / "reports/index.html").read_bytes() == committed
     preliminary = repository.root / ".resgrid/preliminary-report"
-    assert "Preliminary: 1 of 4 cells are missing:</strong> plain10-0" in (preliminary / "index.html").read_text()
+    assert "Preliminary: 1 of 4 cells are missing:</strong> plain14-0" in (preliminary / "index.html").read_text()
     networks = json.loads((preliminary / "summary.json").read_text())["networks"]
     assert [network["network"] for network in networks] == ["plain8", "resnet8-A", "resnet8-B"]
 

@@ -49,9 +49,7 @@ def write_report(
         write_atomically(into / name, data)
 
 
-def read_content(
-    config: ReportParams, card: DatasetCard, runs: Path = RUNS, missing: Collection[Cell] = ()
-) -> Content:
+def read_content(config: ReportParams, card: DatasetCard, runs: Path = RUNS, missing: Collection[Cell] = ()) -> Content:
     """Read the cells' files and judge the paper's claims.
 
     Raises:

@@ -9,7 +9,6 @@ from typing import Any
 
 from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.artifacts.files import state_folder
-from resgrid.config.report import ReportParams
 from resgrid.config.sweep import SweepConfig
 from resgrid.config.whole import Config
 from resgrid.sweep.graph import Graph, Snapshot
@@ -66,7 +65,13 @@ def run_sweep(
         with graph.locked():
             stale = {cell for cell, stages in graph.cells().items() if any(map(graph.why_stale, stages))}
     if stale:
-        _report_without(stale, config)
+        # `dvc repro` would train these cells for the report.
+        names = ", ".join(sorted(stale))
+        reason = f"{len(stale)} cells are stale, because they failed, were not selected or changed meanwhile: {names}"
+        console.print(f"reports/ stays as it is: {reason}", style="yellow", markup=False)
+        from resgrid.reporting.preliminary import write_preliminary_report  # imports much
+
+        write_preliminary_report(config, stale)
         return status
     return status or graph.bring_downstream_up_to_date()
 
@@ -163,28 +168,6 @@ def _run_on_cluster(
     outcome.stopped += [cell for cell in jobs if cell not in ended]
     outcome.done = [cell for cell in outcome.done if cell not in outcome.failed]
     return outcome
-
-
-def _report_without(stale: set[str], config: ReportParams) -> None:
-    """Write a preliminary report beside the one of the whole grid, for which `dvc repro` would train the stale cells."""
-    console.print(
-        f"reports/ stays as it is: {len(stale)} cells are stale, because they failed, were not selected or were edited "
-        f"meanwhile: {', '.join(sorted(stale))}",
-        style="yellow",
-        markup=False,
-    )
-    missing = [cell for cell in config.grid.cells if cell.name in stale]
-    if len(missing) < len(config.grid.cells):
-        # Importing the report's packages takes a second, which other sweeps save.
-        from resgrid.reporting.report import write_report
-
-        into = state_folder() / "preliminary-report"
-        try:
-            write_report(config, DatasetCard.read(PreparedPaths().card), into=into, missing=missing)
-        except ValueError as error:  # the sweep's own outcome must not get lost
-            console.print(f"a report without these cells can't be written: {error}", markup=False)
-        else:
-            console.print(f"a preliminary report without these cells: {into / 'index.html'}", markup=False)
 
 
 def _snapshots(graph: Graph, stages: list[str]) -> list[Snapshot]:
