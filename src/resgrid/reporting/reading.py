@@ -76,7 +76,7 @@ def _refuse_missing_files(cells: list[Cell], runs: Path) -> None:
         more = len(problems) - _NAMED_AT_MOST
         listed = [*problems[:_NAMED_AT_MOST], *([f"  and {more} more"] if more > 0 else [])]
         heading = f"{runs}: {len(problems)} of {len(cells)} cells of the grid lack files:"
-        advice = "run `make run`, which writes a preliminary report below .resgrid/ if some of them fail"
+        advice = "run `dvc repro`, or `make run`, which reports without them if they fail"
         raise ResultsError("\n".join([heading, *listed, advice]))
 
 
