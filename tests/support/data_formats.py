@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from resgrid.config.data import DataConfig
+from resgrid.data.preparing.decoded import Decoded
 from resgrid.datasets import DATASETS
 
 
@@ -89,6 +90,17 @@ def idx(array: np.ndarray) -> bytes:
 def python2_pickle(value: object) -> bytes:
     """What Python 2 and numpy 1 wrote for the published CIFAR files: protocol 2, strings of bytes, old module names."""
     return b"\x80\x02" + _opcodes(value) + b"."
+
+
+def published_images(decoded: Decoded) -> dict[str, np.ndarray]:
+    """All images by published split; each must come once."""
+    arrays = {split: np.zeros((len(labels), *decoded.shape), np.uint8) for split, labels in decoded.labels.items()}
+    seen = {split: np.zeros(len(labels), int) for split, labels in decoded.labels.items()}
+    for block in decoded.blocks():
+        arrays[block.split][block.rows] = block.images
+        seen[block.split][block.rows] += 1
+    assert all((count == 1).all() for count in seen.values())
+    return arrays
 
 
 def _opcodes(value: object) -> bytes:
