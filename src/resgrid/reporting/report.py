@@ -1,4 +1,4 @@
-"""The report's files: the page, a short Markdown report, a summary for programs, and the main figures."""
+"""The report's files: the page, a short Markdown report, JSON for programs, tables and figures."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from resgrid.reporting.page import render_markdown, render_page
 from resgrid.reporting.paper_comparison import comparable_errors
 from resgrid.reporting.reading import read_results
 from resgrid.reporting.static_figures import draw_figures
-from resgrid.reporting.summary import summarize
+from resgrid.reporting.summary import summarize, summarize_verdicts
+from resgrid.reporting.tables import report_tables
 
 
 def write_report(
     config: ReportParams, card: DatasetCard, runs: Path = RUNS, into: Path = REPORTS, missing: Collection[Cell] = ()
 ) -> None:
-    """Write `index.html`, `report.md`, `summary.json` and `figures/` (PNG and SVG) from the files of the grid's cells.
+    """Write the files of `reports/` from the files of the grid's cells; docs/report.md lists them.
 
     Args:
         missing: cells of the grid that are not trained and evaluated, for a preliminary report.
@@ -38,7 +39,11 @@ def write_report(
         Path("index.html"): render_page(content).encode(),
         Path("report.md"): render_markdown(content).encode(),
         Path("summary.json"): _json(summarize(config, card, content.results)),
+        Path("verdicts.json"): _json(summarize_verdicts(config, card, content.verdicts)),
     }
+    for table in report_tables(content):
+        files[Path("tables", f"{table.name}.csv")] = table.csv()
+        files[Path("tables", f"{table.name}.tex")] = table.latex()
     for figure in draw_figures(content.results, config.schedule.milestones, comparable_errors(config, card)):
         files[Path("figures", f"{figure.name}.svg")] = figure.svg
         files[Path("figures", f"{figure.name}.png")] = figure.png

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from resgrid.cells import parse_cell
 from resgrid.reporting.formatting import Unit, estimate
 from resgrid.reporting.statistics import Interval
 
@@ -34,6 +35,11 @@ class Evidence:
     def text(self) -> str:
         """Such as `+3.21 points (95% confidence interval +2.40 to +4.02)`."""
         return estimate(self.value, self.interval, self.unit)
+
+    @property
+    def n(self) -> int:
+        """Number of seeds."""
+        return len({parse_cell(cell).seed for cell in self.cells})
 
 
 @dataclass(frozen=True)
