@@ -43,11 +43,11 @@ def edits(params: Path = PARAMS_FILE) -> list[str]:
         params.read_bytes() == (PRESETS / f"{name}.yaml").read_bytes() for name in preset_names()
     ):
         return []
-    now = dict(_leaves(read_params(params)))
+    now = dict(leaves(read_params(params)))
     origin = now.get("preset")
     if origin not in preset_names():
         return [f"preset: {origin!r}: not a preset, so the whole file is your own"]
-    before = dict(_leaves(read_params(preset_path(str(origin)))))
+    before = dict(leaves(read_params(preset_path(str(origin)))))
     places = [*before, *(place for place in now if place not in before)]
     changed = [
         f"{place}: {before.get(place, 'absent')} → {now.get(place, 'absent')}"
@@ -92,9 +92,10 @@ def _free_backup_name(params: Path) -> Path:
     return backup
 
 
-def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each parameter of nested sections with its dotted name, such as `optimizer.lr`."""
     for name, value in values.items():
         if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

@@ -24,6 +24,7 @@ COMMANDS = (
     "dashboard",
     "track",
     "verify",
+    "compare",
     "preset",
     "complexity",
     "evaluate-weights",
