@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +64,26 @@ def test_a_copied_tree_runs_its_own_code(resgrid: Resgrid, tree: Path) -> None:
         check=True,
     )
     assert shown.stdout == f"{tree}/src/resgrid/__init__.py\n"
+
+
+def test_an_experiment_in_a_temporary_tree_records_in_the_repository(tree: Path, tmp_path: Path) -> None:
+    copy = tmp_path / ".dvc/tmp/exps/standalone/tmp1"
+    shutil.copytree(tree / "pipeline", copy / "pipeline")
+    program = "import os, pipeline; print([os.environ.get(name) for name in ('RESGRID_STATE', 'RESGRID_TRACKING')])"
+
+    def folders(working: Path, repository: Path) -> str:
+        environ = os.environ | {"DVC_ROOT": str(repository)}  # as DVC sets it
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, cwd=working, env=environ, capture_output=True, text=True, check=True).stdout
+
+    assert folders(copy, tmp_path) == f"['{tmp_path}/.resgrid', '{tmp_path}/mlruns']\n"
+    assert folders(tree, tree) == "[None, None]\n"
+
+
+def test_an_experiment_is_of_the_whole_grid(resgrid: Resgrid, tree: Path) -> None:
+    assert resgrid(tree, "sweep", "EXP=low", "SELECT=plain8").stderr == (
+        "error: --exp: 'low': an experiment is of the whole grid; omit --select, --seeds and --dry-run\n"
+    )
 
 
 def test_paths_are_relative_to_the_folder_of_the_user(tree: Path) -> None:

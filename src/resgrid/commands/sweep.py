@@ -25,6 +25,10 @@ def sweep(
     address: AddressOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "--dry", help="Print the plan and run nothing.")] = False,
     preset: PresetOption = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Set a parameter in params.yaml first; repeat for more.")
+    ] = None,
+    exp: Annotated[str | None, typer.Option(help="Save the whole grid's results as a DVC experiment.")] = None,
 ) -> None:
     """Run selected cells, or run on a cluster, as `run` does.
 
@@ -36,8 +40,19 @@ def sweep(
       resgrid sweep --dry-run                       print the plan
       resgrid sweep --select 'resnet*-A' --seeds 0
       resgrid sweep --address auto                  on this machine's Ray cluster
+      resgrid sweep --set optimizer.lr=0.05 --exp low-rate    compare experiments with `dvc exp show`
     """
+    if exp and (select or seeds or dry_run):
+        raise ValueError(f"--exp: {exp!r}: an experiment is of the whole grid; omit --select, --seeds and --dry-run")
+    if exp:
+        from resgrid.sweep.experiment import check_name
+
+        check_name(exp)
     params = use_preset(preset)
+    if changes:
+        from resgrid.sweep.experiment import set_parameters
+
+        params = set_parameters(changes)
     refresh_manifests(params.grid)
     if not dry_run:
         refresh_images(params.data)
@@ -46,4 +61,9 @@ def sweep(
     config = load_config(changes={"sweep.address": address} if address else {})
     from resgrid.sweep.run import run_sweep
 
-    sys.exit(run_sweep(config, select or [], seeds or None, force, dry_run))
+    status = run_sweep(config, select or [], seeds or None, force, dry_run)
+    if exp and status == 0:
+        from resgrid.sweep.experiment import save_experiment
+
+        status = save_experiment(exp)
+    sys.exit(status)
