@@ -49,9 +49,10 @@ def check_name(name: str) -> None:
     """
     try:
         with Repo() as repo:
-            ref = ExpRefInfo(repo.scm.get_rev(), name)
-            check_ref_format(repo.scm, ref)
-            taken = repo.scm.get_ref(str(ref)) is not None
+            git = repo.experiments.scm
+            ref = ExpRefInfo(git.get_rev(), name)
+            check_ref_format(git, ref)
+            taken = git.get_ref(str(ref)) is not None
     except DvcException as error:
         raise ValueError(f"--exp: {name!r}: {error}") from None
     if taken:
