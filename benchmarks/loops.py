@@ -13,16 +13,13 @@ from resgrid.cells import Cell
 from resgrid.config.whole import Config
 from resgrid.training.build import Training, build_training
 from resgrid.training.fit import fit
-from resgrid.training.process import prepare_process
 from resgrid.training.progress import ProgressLine
 from resgrid.training.resume import Checkpoints, SaveForResuming
 
 
 def build_product(network: str, config: Config, card: DatasetCard) -> Training:
     """Build the product's training of a network with seed 0, without tracking, checkpoints and a progress line."""
-    cell = Cell(network, 0)
-    process = prepare_process(config.train, cell.seed)
-    return build_training(cell, config, card, process, config.machine.workers)
+    return build_training(Cell(network, 0), config, card, config.machine.workers)
 
 
 class ProductLoop:

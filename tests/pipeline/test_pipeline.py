@@ -49,6 +49,8 @@ def test_every_cell_has_its_files_and_the_summary_its_numbers(finished: Reposito
         assert files == {
             "weights.safetensors",
             "selected.safetensors",
+            "trace.safetensors",
+            "anchors.safetensors",
             "curve.csv",
             "gradients.csv",
             "metrics.json",

@@ -17,7 +17,10 @@ import pytest
 from support.repository import Repository
 
 TRAIN = ("python", "-m", "pipeline.train", "--network", "resnet8-A", "--seed", "0")
-OUTS = ("weights.safetensors", "selected.safetensors", "curve.csv", "gradients.csv", "metrics.json")
+OUTS = (
+    *("weights.safetensors", "selected.safetensors", "trace.safetensors", "anchors.safetensors"),
+    *("curve.csv", "gradients.csv", "metrics.json"),
+)
 
 
 def outs(repository: Repository) -> dict[str, bytes]:
@@ -101,6 +104,7 @@ def test_a_terminated_training_saves_first(repository: Repository, whole: dict[s
     assert "resumes from step-" in repository.run(*TRAIN).stderr
     ours = outs(repository)
     assert ours["weights.safetensors"] == whole["weights.safetensors"]
+    assert ours["trace.safetensors"] == whole["trace.safetensors"]
     assert ours["curve.csv"] == whole["curve.csv"]
     assert ours["gradients.csv"] == whole["gradients.csv"]
 

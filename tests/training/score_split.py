@@ -7,12 +7,10 @@ from resgrid.cells import Cell
 from resgrid.config.whole import load_config
 from resgrid.training.build import build_training
 from resgrid.training.fit import score
-from resgrid.training.process import prepare_process
 
 if __name__ == "__main__":
     card, config = DatasetCard.read(PreparedPaths().card), load_config()
-    process = prepare_process(config.train, seed=0)
-    training = build_training(Cell("resnet8-A", 0), config, card, process, workers=0)
+    training = build_training(Cell("resnet8-A", 0), config, card, workers=0)
     measured = score(training, "train")
     if training.trainer.is_global_zero:
         Path("score.txt").write_text(f"{measured.error} {measured.images} {measured.loss:.12f}")

@@ -105,6 +105,16 @@ class CellPaths:
         return self.root / "selected.safetensors"
 
     @property
+    def trace(self) -> Path:
+        """Digests of the training's state after single steps, for `make accept`."""
+        return self.root / "trace.safetensors"
+
+    @property
+    def anchors(self) -> Path:
+        """States of the training from which a replay resumes."""
+        return self.root / "anchors.safetensors"
+
+    @property
     def curve(self) -> Path:
         """`CURVE_COLUMNS`: one row per validation."""
         return self.root / "curve.csv"

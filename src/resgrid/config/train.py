@@ -94,6 +94,7 @@ class TrainConfig(Section):
         sync_batchnorm: batch normalization over the global batch instead of each device's part.
         deterministic: use deterministic algorithms only.
         compile: run the network through `torch.compile`.
+        anchors: keep states of the training, from which `make accept` replays its later steps.
     """
 
     max_steps: Annotated[int, Field(ge=1)]
@@ -106,6 +107,7 @@ class TrainConfig(Section):
     sync_batchnorm: bool = False
     deterministic: bool = True
     compile: bool = False
+    anchors: bool = True
 
     @field_validator("precision", mode="before")
     @classmethod

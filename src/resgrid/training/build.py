@@ -17,9 +17,10 @@ from resgrid.training.curve import CurveRecorder
 from resgrid.training.gradients import GradientRecorder
 from resgrid.training.launch import cluster_environment
 from resgrid.training.module import Classifier
-from resgrid.training.process import Process
+from resgrid.training.process import Process, prepare_process
 from resgrid.training.schedule import LearningRate
 from resgrid.training.sync_batchnorm import make_batchnorm_global
+from resgrid.training.trace import TraceRecorder
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,8 @@ class Training:
         module: network, images, optimizer and learning rate.
         curve: callback that records the training curve.
         gradients: callback that records gradient norms.
-        trainer: Lightning's loop, with both callbacks.
+        trace: callback that records digests of the state, and anchors.
+        trainer: Lightning's loop, with these callbacks.
     """
 
     cell: Cell
@@ -42,6 +44,7 @@ class Training:
     module: Classifier
     curve: CurveRecorder
     gradients: GradientRecorder
+    trace: TraceRecorder
     trainer: pl.Trainer
 
     def attach(self, callback: pl.Callback) -> None:
@@ -49,21 +52,24 @@ class Training:
         self.trainer.callbacks.append(callback)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def build_training(cell: Cell, config: TrainParams, card: DatasetCard, process: Process, workers: int) -> Training:
-    """Build a cell's training from the prepared data.
+def build_training(cell: Cell, config: TrainParams, card: DatasetCard, workers: int) -> Training:
+    """Set the process-wide state of torch and Lightning, and build a cell's training from the prepared data.
 
     Args:
-        process: result of `prepare_process`, which also seeds the initial weights.
         workers: processes per device that decode image files.
 
     Raises:
-        ValueError: the parameters do not fit the images, or the prepared data are missing or damaged.
+        ValueError: the parameters do not fit this machine or the images, the processes were started wrongly, or the
+            prepared data are missing or damaged.
     """
+    process = prepare_process(config.train, cell.seed)  # it also seeds the initial weights
     module = _build_module(cell, config, card, process, workers)
     curve = CurveRecorder(len(module.train_images) / config.train.batch_size)
     gradients = GradientRecorder(config.train.max_steps)
-    trainer = _build_trainer(config.train, process, [curve, gradients])
-    return Training(cell, config, process, module, curve, gradients, trainer)
+    train = config.train
+    trace = TraceRecorder(module.learning_rate, train.max_steps, train.val_every, train.anchors)
+    trainer = _build_trainer(train, process, [curve, gradients, trace])
+    return Training(cell, config, process, module, curve, gradients, trace, trainer)
 
 
 def _build_module(cell: Cell, config: TrainParams, card: DatasetCard, process: Process, workers: int) -> Classifier:

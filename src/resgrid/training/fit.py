@@ -23,7 +23,6 @@ from resgrid.training.accumulator import Score
 from resgrid.training.build import Training, build_training
 from resgrid.training.curve import snapshot
 from resgrid.training.fingerprint import cell_fingerprint
-from resgrid.training.process import prepare_process
 from resgrid.training.progress import observe_training
 from resgrid.training.resume import Checkpoints, SaveForResuming, TerminationRequested
 
@@ -43,9 +42,8 @@ def train_cell(cell: Cell, config: TrainParams, machine: MachineConfig, manifest
     clock = StageClock(manifest)
     card = DatasetCard.read(PreparedPaths().card)
     fingerprint = cell_fingerprint(cell, config, card, manifest)
-    process = prepare_process(config.train, cell.seed)
-    training = build_training(cell, config, card, process, machine.workers)
-    checkpoints = Checkpoints.of(cell, fingerprint, process.conditions())
+    training = build_training(cell, config, card, machine.workers)
+    checkpoints = Checkpoints.of(cell, fingerprint, training.process.conditions())
     checkpoint, unusable = checkpoints.latest()
     saving = SaveForResuming(checkpoints, machine.checkpoint_every)
     training.attach(saving)
@@ -55,7 +53,7 @@ def train_cell(cell: Cell, config: TrainParams, machine: MachineConfig, manifest
             observer.begin_measuring()
             metrics = measure(training, fingerprint)
             if training.trainer.is_global_zero:
-                write(training, metrics)
+                write(training, metrics, CellPaths(cell))
                 observer.record(clock, saving.resumed_from)
     except TerminationRequested:
         # If another rank ends with an error, Lightning kills the first rank, which may still be writing.
@@ -113,17 +111,18 @@ def score(training: Training, split: Literal["train", "val"]) -> Score:
     return module.val_score
 
 
-def write(training: Training, metrics: TrainMetrics) -> None:
+def write(training: Training, metrics: TrainMetrics, paths: CellPaths) -> None:
     """Write the cell's outputs.
 
     Raises:
         OSError: an output can't be written.
     """
-    paths = CellPaths(training.cell)
     write_atomically(paths.weights, safetensors.torch.save(snapshot(training.module)))
     write_atomically(paths.selected, safetensors.torch.save(training.curve.selected_weights))
     write_atomically(paths.curve, training.curve.csv())
     write_atomically(paths.gradients, training.gradients.csv())
+    write_atomically(paths.trace, training.trace.trace_bytes())
+    write_atomically(paths.anchors, training.trace.anchors_bytes())
     metrics.write(paths.metrics)
 
 

@@ -38,6 +38,25 @@ class LearningRate:
         """The current warm-up, or None."""
         return self._warmup if self.warmup_ended_at is None else None
 
+    @property
+    def changes(self) -> list[int]:
+        """The steps done before each change that is known: milestones, plateaus, and the end of the warm-up."""
+        return self.milestones if self.warmup_ended_at is None else [*self.milestones, self.warmup_ended_at]
+
+    def next_decision(self, step: int, val_every: int) -> int | None:
+        """Return the steps done when the errors next decide on a change, after `step`; None if they never do.
+
+        Args:
+            val_every: steps between validations.
+        """
+        if self.warming_up:
+            every = self.warming_up.window
+        elif self._plateau:
+            every = val_every
+        else:
+            return None
+        return (step // every + 1) * every
+
     def at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0; milestone m is the first step with a lower one."""
         base = self.warming_up.lr if self.warming_up else self.full_learning_rate
