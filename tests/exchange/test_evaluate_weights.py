@@ -52,6 +52,14 @@ def test_error_loss_and_errors_by_class(made: HandMade, capsys: pytest.CaptureFi
     assert f"│ emu │ {100 * wrong[made.labels == 2].mean():.2f} │" in output
 
 
+def test_gpus_compute_convolutions_in_fp32(
+    made: HandMade, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # torch's default
+    printed(capsys, CellPaths(made.cell).weights)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_where_the_normalization_comes_from(made: HandMade, capsys: pytest.CaptureFixture[str]) -> None:
     weights = CellPaths(made.cell).weights
     assert "normalization: channel of the training part of Noise" in printed(capsys, weights, normalization="channel")

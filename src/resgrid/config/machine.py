@@ -8,6 +8,9 @@ from pydantic import Field
 
 from resgrid.config.reading import Section
 
+# A sweep sets this variable to the GPUs of a cell: a number of them, or a fraction of one.
+PROMISED_GPUS = "RESGRID_GPUS"
+
 
 class MachineConfig(Section):
     """How this machine runs a pipeline stage.

@@ -22,7 +22,7 @@ from resgrid.evaluation.analyses import ANALYSES, Subject
 from resgrid.evaluation.metrics import measure
 from resgrid.evaluation.sampling import Batches
 from resgrid.evaluation.views import compute_logits
-from resgrid.hardware import compute_exactly
+from resgrid.hardware import choose_device, compute_exactly, explain_exhausted_memory
 from resgrid.models import build_network
 from resgrid.models.complexity import count_network
 from resgrid.sources.manifest import Manifest
@@ -44,6 +44,7 @@ class Evaluation:
     files: dict[str, bytes]
 
 
+@explain_exhausted_memory()
 def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig, workers: int, manifest: Manifest) -> None:
     """Evaluate a cell's final and validation-selected weights in fp32 on one device; write `runs/<cell>`.
 
@@ -53,7 +54,7 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig, wo
 
     Raises:
         OSError: the cell's files or the prepared data are missing, or an output can't be written.
-        ValueError: the prepared data contradict themselves.
+        ValueError: the prepared data contradict themselves, or no usable GPU has the memory.
     """
     clock = StageClock(manifest)
     compute_exactly(config.threads)
@@ -71,7 +72,7 @@ def compute_evaluation(
     paths: CellPaths, card: DatasetCard, config: EvaluateConfig, augment: AugmentConfig, workers: int
 ) -> Evaluation:
     """Compute the results of the cell's weights on the prepared data."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     test, train = (
         load_images(PreparedPaths(), split, augment.normalize, card, workers).to(device) for split in ("test", "train")
     )

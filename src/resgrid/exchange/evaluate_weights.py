@@ -22,7 +22,7 @@ from resgrid.exchange.image_folder import ImageFolder
 from resgrid.exchange.pretrained import fetch_pretrained, find_pretrained, scale_pixels_as_pretrained
 from resgrid.exchange.weights import load_weights
 from resgrid.exchange.weights_file import WeightsFile, read_weights_file, shortened
-from resgrid.hardware import compute_exactly, count_cores
+from resgrid.hardware import choose_device, count_cores, exact_fp32
 from resgrid.models import build_network
 from resgrid.names import PlainOrResidual, parse_network
 from resgrid.terminal import console
@@ -76,8 +76,8 @@ def evaluate_weights(
         OSError: a file is missing or can't be downloaded.
         ValueError: the weights don't fit the network, an argument doesn't fit the data, or the logits are not finite.
     """
-    compute_exactly(torch.get_num_threads(), deterministic=False)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    exact_fp32()
+    device = choose_device()
     path, pretrained = find_weights(weights, transforms)
     file = read_weights_file(path)
     if PreparedPaths(data).card.exists():

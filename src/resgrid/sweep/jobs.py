@@ -17,9 +17,9 @@ import psutil
 from ruamel.yaml import YAML
 
 from resgrid.artifacts.files import state_folder, write_atomically
-from resgrid.config.machine import MachineConfig
+from resgrid.config.machine import PROMISED_GPUS, MachineConfig
 from resgrid.config.reading import PARAMS_FILE
-from resgrid.config.sweep import SweepConfig
+from resgrid.config.sweep import ResourcesConfig, SweepConfig
 from resgrid.data.reading.image_location import IMAGES_VARIABLE
 from resgrid.sources.closure import import_closure
 from resgrid.sources.manifest import check_manifest
@@ -81,23 +81,36 @@ def settings_of_all(
     graph.check_cache(snapshots)
     token = secrets.token_hex(16)
     write_atomically(work / "token", token.encode())
-    tracking = str(EMBEDDED.resolve())
-    own = {COMMIT: current_commit() or "", PARENT_RUN: parent_run or "", "RESGRID_TRACKING": tracking}
-    if config.resources.gpus == 0:
-        own["CUDA_VISIBLE_DEVICES"] = ""  # a cell without a share of a GPU must not use one
-    passed_on = {
-        name: value for name, value in os.environ.items() if name.startswith("MLFLOW_") or name == IMAGES_VARIABLE
-    }
     return {
         "root": str(graph.root),
         "work": str(work),
         "state": str(state_folder().resolve()),
         "token": token,
-        "readable": [str(graph.cache), tracking],
-        "environment": passed_on | own,
+        "readable": [str(graph.cache), str(EMBEDDED.resolve())],
+        "environment": environment_of_cells(config.resources, parent_run),
         "code": _snapshot_code(graph.root, work / "code", snapshots),
         "warm": list(WARM),
     }
+
+
+def environment_of_cells(resources: ResourcesConfig, parent_run: str | None) -> dict[str, str]:
+    """Return the variables that all cells get.
+
+    Args:
+        resources: of each cell; `gpus` is a number.
+        parent_run: the MLflow run of the sweep or search.
+    """
+    own = {
+        COMMIT: current_commit() or "",
+        PARENT_RUN: parent_run or "",
+        "RESGRID_TRACKING": str(EMBEDDED.resolve()),
+        PROMISED_GPUS: str(resources.gpus),
+    }
+    if resources.gpus == 0:
+        own["CUDA_VISIBLE_DEVICES"] = ""  # a cell without a share of a GPU must not use one
+    return {
+        name: value for name, value in os.environ.items() if name.startswith("MLFLOW_") or name == IMAGES_VARIABLE
+    } | own
 
 
 def clean(work: Path) -> None:

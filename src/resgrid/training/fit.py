@@ -16,6 +16,7 @@ from resgrid.cells import Cell
 from resgrid.config.machine import MachineConfig
 from resgrid.config.train import TrainParams
 from resgrid.data.reading.images import Loader
+from resgrid.hardware import explain_exhausted_memory
 from resgrid.models import count_parameters
 from resgrid.sources.manifest import Manifest
 from resgrid.tracking.records import StageClock
@@ -27,6 +28,7 @@ from resgrid.training.progress import observe_training
 from resgrid.training.resume import Checkpoints, SaveForResuming, TerminationRequested
 
 
+@explain_exhausted_memory()
 def train_cell(cell: Cell, config: TrainParams, machine: MachineConfig, manifest: Manifest) -> None:
     """Train a cell and write its weights, curve, gradients and metrics; resume if a usable checkpoint exists.
 
@@ -36,13 +38,14 @@ def train_cell(cell: Cell, config: TrainParams, machine: MachineConfig, manifest
         manifest: what `sources/train/<network>.json` says of the code and packages, checked.
 
     Raises:
-        ValueError: the configuration does not fit this machine or the data, or the prepared data are missing.
+        ValueError: the configuration does not fit this machine, its memory or the data, or the prepared data are
+            missing.
         OSError: an output can't be written.
     """
     clock = StageClock(manifest)
     card = DatasetCard.read(PreparedPaths().card)
-    fingerprint = cell_fingerprint(cell, config, card, manifest)
     training = build_training(cell, config, card, machine.workers)
+    fingerprint = cell_fingerprint(cell, config, card, manifest, training.process.world_size)
     checkpoints = Checkpoints.of(cell, fingerprint, training.process.conditions())
     checkpoint, unusable = checkpoints.latest()
     saving = SaveForResuming(checkpoints, machine.checkpoint_every)

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 
 from resgrid.config.train import TrainConfig
-from resgrid.hardware import Precision, choose_precision, compute_exactly, count_devices
+from resgrid.hardware import Precision, choose_precision, compute_exactly, count_devices, describe_device
 from resgrid.training.launch import check_launch
 
 
@@ -43,9 +43,8 @@ class Process:
             "pytorch-lightning": version("pytorch-lightning"),
             "numpy": np.__version__,
             "precision": self.precision,
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
             "devices": str(self.world_size),
-        }
+        } | describe_device()
 
 
 def prepare_process(config: TrainConfig, seed: int) -> Process:

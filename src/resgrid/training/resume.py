@@ -54,7 +54,7 @@ class Checkpoints:
 
     Attributes:
         folder: their folder, for this cell and fingerprint.
-        conditions: what must be equal to resume bit for bit: versions, precision, device and number of processes.
+        conditions: what must be equal to resume bit for bit: versions, precision, number of processes, device.
     """
 
     folder: Path

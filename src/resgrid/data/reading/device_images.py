@@ -11,6 +11,7 @@ from torch import Tensor
 
 from resgrid.config.augment import AugmentConfig
 from resgrid.data.reading.batches import Batch, BatchPlan, EvaluationLoader, TrainLoader
+from resgrid.hardware import check_memory
 
 
 class DeviceImages:
@@ -55,7 +56,13 @@ class DeviceImages:
         return self._images[indices.to(self.device)].permute(0, 3, 1, 2).cpu().numpy()
 
     def to(self, device: torch.device) -> Self:
-        """Move to a device, in place."""
+        """Move to a device, in place.
+
+        Raises:
+            ValueError: the images don't fit into the GPU's memory.
+        """
+        if self.device != device:
+            check_memory(self._images.nbytes, device)
         for name in ("_images", "_labels", "_mean", "_scale", "_rows", "_columns"):
             setattr(self, name, getattr(self, name).to(device))
         return self
