@@ -7,11 +7,13 @@ import signal
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from resgrid.artifacts.data_card import PreparedPaths
 from support.repository import Repository
 
-SCORE_SPLIT = str(Path(__file__).with_name("score_split.py"))
+FIT_ON_RANKS, SCORE_SPLIT = (str(Path(__file__).with_name(name)) for name in ("fit_on_ranks.py", "score_split.py"))
 
 
 def test_one_two_and_three_ranks_count_the_same_to_the_integer(repository: Repository) -> None:
@@ -24,6 +26,22 @@ def test_one_two_and_three_ranks_count_the_same_to_the_integer(repository: Repos
     for devices in (2, 3):
         assert scores[devices][:2] == scores[1][:2]
         assert scores[devices][2] == pytest.approx(scores[1][2], rel=1e-6)
+
+
+def test_ranks_may_validate_different_numbers_of_batches(repository: Repository) -> None:
+    """Of 129 images, the first rank has 65, which are two batches; the second rank has 64, which are one."""
+    repository.set_params(train={"devices": 2, "max_steps": 4, "val_every": 2}, schedule={"milestones": []})
+    prepared = PreparedPaths(repository.root / "data/prepared")
+    for path in (prepared.images("val"), prepared.labels("val")):
+        part = np.load(path)[:129]
+        path.unlink()  # may be shared with DVC's cache
+        np.save(path, part)
+    repository.run("python", FIT_ON_RANKS)
+    seen = json.loads((repository.root / "seen.json").read_text())
+    assert seen["images"] == 129
+    assert seen["syncs buffers"] == [False] * 4
+    assert seen["gradients are views"] == [True] * 4
+    assert seen["same strides"] == [True] * 4
 
 
 def test_two_ranks_with_global_batch_norm_train_like_one(repository: Repository) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.cells import Cell
@@ -59,8 +63,8 @@ def build_training(cell: Cell, config: TrainParams, card: DatasetCard, workers: 
         workers: processes per device that decode image files.
 
     Raises:
-        ValueError: the parameters do not fit this machine or the images, the processes were started wrongly, or the
-            prepared data are missing or damaged.
+        ValueError: the parameters do not fit this machine or the images, the processes were started wrongly, a rank has
+            no image of a split, or the prepared data are missing or damaged.
     """
     process = prepare_process(config.train, cell.seed)  # it also seeds the initial weights
     module = _build_module(cell, config, card, process, workers)
@@ -85,6 +89,12 @@ def _build_module(cell: Cell, config: TrainParams, card: DatasetCard, process: P
     train_images, val_images = (
         load_images(PreparedPaths(), split, config.augment.normalize, card, workers) for split in ("train", "val")
     )
+    for split, images in (("training", train_images), ("validation", val_images)):
+        if len(images) < process.world_size:
+            raise ValueError(
+                f"train.devices × train.num_nodes: {process.world_size}: more ranks than {split} images, "
+                f"{len(images)}; use fewer devices, or more images"
+            )
     return Classifier(
         network, train_images, val_images, config.optimizer, learning_rate, config.train.compile, cell.seed
     )
@@ -95,7 +105,7 @@ def _build_trainer(config: TrainConfig, process: Process, callbacks: list[pl.Cal
         accelerator=choose_accelerator(),
         devices=process.devices,
         num_nodes=process.num_nodes,
-        strategy="ddp" if process.world_size > 1 else "auto",
+        strategy=_ddp() if process.world_size > 1 else "auto",
         plugins=cluster_environment(),
         precision="bf16-mixed" if process.precision == "bf16" else "32-true",
         max_steps=config.max_steps,
@@ -103,6 +113,7 @@ def _build_trainer(config: TrainConfig, process: Process, callbacks: list[pl.Cal
         # The loader's length is max_steps, so Lightning sees a single epoch with validations inside.
         val_check_interval=config.val_every,
         num_sanity_val_steps=0,
+        inference_mode=False,  # the final measurement then computes as the validations do, on any backend
         use_distributed_sampler=False,
         sync_batchnorm=config.sync_batchnorm and choose_accelerator() == "gpu",
         benchmark=not config.deterministic,
@@ -112,3 +123,14 @@ def _build_trainer(config: TrainConfig, process: Process, callbacks: list[pl.Cal
         enable_model_summary=False,
         callbacks=callbacks,
     )
+
+
+def _ddp() -> DDPStrategy:
+    """Return DDP without its copies of gradients, and without its broadcasts of buffers in each forward pass.
+
+    Buffers change no gradient, and `Classifier` shares them before each validation. Ranks can thus validate different
+    numbers of batches.
+    """
+    is_named_so = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # not yet in torch 2.11
+    no_broadcasts: dict[str, Any] = {"forward_sync_buffers" if is_named_so else "broadcast_buffers": False}
+    return DDPStrategy(gradient_as_bucket_view=True, static_graph=True, **no_broadcasts)

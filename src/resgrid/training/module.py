@@ -167,7 +167,7 @@ def _sum_over_ranks(accumulator: Accumulator) -> Tensor:
 def _share_batchnorm_statistics(network: nn.Module) -> None:
     """Copy the first rank's running statistics to all ranks, because the first rank's network is saved.
 
-    DDP copies them before each training step; without this copy, each rank would validate a slightly different network.
+    Without this copy, each rank would validate a slightly different network.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         for buffer in network.buffers():
