@@ -24,7 +24,7 @@ from dvc.dvcfile import LOCK_FILE
 from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.repo import Repo, lock_repo
-from dvc.rwlock import rwlock
+from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError, rwlock
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.serialize import to_lockfile
@@ -86,7 +86,8 @@ class Graph:
         # DVC prints a line for each cached stage; the plan's table shows them here.
         logging.getLogger("dvc").setLevel(logging.ERROR)
         self.root = root
-        self._repo = Repo(str(root), _wait_for_lock=True)
+        with _sentences():
+            self._repo = Repo(str(root), _wait_for_lock=True)
         self._planned: dict[str, tuple[PipelineStage, Snapshot]] = {}
         self._recorded: dict[str, PipelineStage] = {}
         self._branch, self._commit = self._git("symbolic-ref", "--quiet", "HEAD"), self._git("rev-parse", "HEAD")
@@ -105,17 +106,19 @@ class Graph:
         """Make other sweeps and `dvc repro` refuse to run cells meanwhile, as DVC does for a stage that runs.
 
         Raises:
-            GraphError: another process runs a cell; the message names the process.
+            GraphError: another process runs a cell, or a file of DVC is damaged; the message names either.
         """
-        with self.locked():
+        with _sentences(), self.locked():
             outs = [self._path(out) for stage in self._cell_stages() for out in stage.outs]
         folders = sorted({str(self.root / path.partition("/")[0]) for path in outs})
         hardlink = self._repo.config["core"].get("hardlink_lock", False)
+        lock = f"{self._repo.tmp_dir}/rwlock"
         with ExitStack() as held:
             try:
                 held.enter_context(rwlock(self._repo.tmp_dir, self._repo.fs, " ".join(sys.argv), [], folders, hardlink))
+            except (RWLockFileCorruptedError, RWLockFileFormatError, UnicodeDecodeError):
+                raise GraphError(f"{lock}: damaged; delete it when no other DVC command runs") from None
             except DvcException as error:
-                lock = f"{self._repo.tmp_dir}/rwlock"
                 raise GraphError(f"{error}\nWait until that process ends; delete {lock} if there is none") from None
             yield
 
@@ -123,9 +126,9 @@ class Graph:
         """Run `dvc repro` for the stages that cells depend on, or only find them, and return the stale stages' names.
 
         Raises:
-            GraphError: a stage failed; DVC has printed the reason.
+            GraphError: a stage failed, after DVC printed the reason, or a file of DVC is damaged.
         """
-        with self.locked():
+        with _sentences(), self.locked():
             cells = set(self._cell_stages())
             graph = self._repo.index.graph
             parents = {parent.addressing for cell in cells for parent in graph.successors(cell) if parent not in cells}
@@ -328,6 +331,15 @@ class Graph:
                 snapshot.cached[name] = str(cached)
             else:
                 snapshot.contents[name] = _content(self.root / name, name, md5)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Turn DVC's errors, which name a damaged file, into errors of the user."""
+    try:
+        yield
+    except DvcException as error:
+        raise GraphError(f"{error}; fix the file, or restore it with git (`dvc status` shows the place)") from None
 
 
 def with_entry(lock: str, entry: str) -> str:
