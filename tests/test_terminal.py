@@ -30,3 +30,8 @@ def test_a_table_in_a_pipe_is_not_cut() -> None:
     table = f"table = Table('[old]', title='t:x:'); table.add_row('{number}'); console.print(table)"
     title, _, heading, _, row, _ = printed(table).splitlines()
     assert (title.strip(), heading.strip(" ┃"), row.strip(" │")) == ("t:x:", "[old]", number)
+
+
+def test_long_work_is_announced() -> None:
+    statements = "from resgrid.terminal import with_progress; print(list(with_progress('ab', 'comparing cells')))"
+    assert printed(statements) == "comparing cells: 2\n"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from resgrid.credentials import without_credentials
+
+Item = TypeVar("Item")
 
 # Files and pipes have no width: a table there is as wide as its text (rich would cut it to 80 columns).
 _UNLIMITED = 10_000
@@ -42,6 +44,16 @@ console = _Console(
     soft_wrap=True,
     width=None if sys.stderr.isatty() else _UNLIMITED,
 )
+
+
+def with_progress(items: Sequence[Item], description: str) -> Iterator[Item]:
+    """Yield items, with a progress bar in a terminal and one line elsewhere: a long wait must not look like a hang."""
+    from rich.progress import track  # short commands don't need it
+
+    if not console.is_terminal:
+        console.print(f"{description}: {len(items):,}")
+    disable = not console.is_terminal
+    yield from track(items, description, console=console, transient=True, disable=disable)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
 from resgrid.cells import parse_cell
 from resgrid.config.sweep import SweepConfig
 from resgrid.sweep.graph import Graph, GraphError
+from resgrid.terminal import with_progress
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def make_plan(graph: Graph, patterns: list[str], seeds: list[int] | None, force:
     grid = graph.cells()
     if not grid:
         raise GraphError("dvc.yaml: no cells; add a stage `train` with a matrix")
-    cells = [_plan_cell(graph, name, grid[name], force, dry) for name in choose(grid, patterns, seeds)]
+    chosen = with_progress(choose(grid, patterns, seeds), "comparing cells with dvc.lock")
+    cells = [_plan_cell(graph, name, grid[name], force, dry) for name in chosen]
     up_to_date = [cell.name for cell in cells if not cell.stages and not cell.restored]
     cells = [cell for cell in cells if cell.stages or cell.restored]
     costs: dict[str, int] = {}

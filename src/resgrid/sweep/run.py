@@ -16,7 +16,7 @@ from resgrid.sweep.jobs import clean, settings_of_all, stage_job
 from resgrid.sweep.live_table import DONE, FAILED, STOPPED, LiveTable
 from resgrid.sweep.plan import Plan, make_plan, plan_table
 from resgrid.sweep.recorder import Outcome, Recorder, adopt
-from resgrid.terminal import console
+from resgrid.terminal import console, with_progress
 from resgrid.tracking import Run, start_run
 from resgrid.tracking.lineage import current_commit
 
@@ -78,7 +78,8 @@ def run_sweep(
 
 def _run(plan: Plan, graph: Graph, config: Config, work: Path) -> Outcome:
     with graph.locked():
-        snapshots = {cell.name: _snapshots(graph, cell.stages) for cell in plan.to_run}
+        cells = with_progress(plan.to_run, "hashing what the cells depend on")
+        snapshots = {cell.name: _snapshots(graph, cell.stages) for cell in cells}
     every_stage = [snapshot for stages in snapshots.values() for snapshot in stages]
     run = start_run("sweep", DatasetCard.read(PreparedPaths().card).label, None)
     try:
