@@ -17,6 +17,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from resgrid.artifacts.class_names import drawable_names
 from resgrid.data.reading.images import Images
 from resgrid.evaluation.sampling import evenly_spaced
 
@@ -35,12 +36,13 @@ def draw_sample_maps(network: nn.Module, test: Images, classes: list[str], title
     """
     chosen = first_of_classes(test.labels.cpu(), evenly_spaced(len(classes), SHOWN_CLASSES))
     images, labels = test.plain(chosen)
+    names = drawable_names(classes)
     predicted, maps = class_activation_maps(network, images)
     return draw_activation_maps(
         test.pixels(chosen),
         maps.cpu().numpy(),
-        [classes[label] for label in labels.tolist()],
-        [classes[label] for label in predicted.tolist()],
+        [names[label] for label in labels.tolist()],
+        [names[label] for label in predicted.tolist()],
         title,
     )
 
@@ -134,7 +136,7 @@ def draw_activation_maps(
         actual_name, predicted_name = (textwrap.shorten(name, 18, placeholder="…") for name in (right, answer))
         name = actual_name if is_right else f"{actual_name}, taken for {predicted_name}"
         style = {"ha": "center", "va": "bottom", "fontsize": 9, "color": "black" if is_right else "#b30000"}
-        axes.text(left + 1.015, top - 0.03, name, **style)
+        axes.text(left + 1.015, top - 0.03, name, parse_math=False, **style)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
     return content.getvalue()

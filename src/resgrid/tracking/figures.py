@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from resgrid.artifacts.analyses import ANALYSIS_COLUMNS, LABEL_COLUMNS
 from resgrid.artifacts.cell_files import CellPaths
+from resgrid.artifacts.class_names import drawable_names
 
 
 def draw_figures(paths: CellPaths) -> dict[str, bytes]:
@@ -48,8 +49,9 @@ def draw_confusion(confusion: Path) -> bytes:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axes.set(xlabel="predicted", ylabel="actual", title=f"{confusion.parent.name}: share of the actual class (%)")
     if len(classes) <= 20:
-        axes.set_xticks(range(len(classes)), classes, rotation=90)
-        axes.set_yticks(range(len(classes)), classes)
+        names = drawable_names(classes)
+        axes.set_xticks(range(len(classes)), names, rotation=90, parse_math=False)
+        axes.set_yticks(range(len(classes)), names, parse_math=False)
         for row, column in np.argwhere(shares >= 0.5):
             share = shares[row, column]
             color = "white" if share > 50 else "black"

@@ -7,6 +7,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from resgrid.artifacts.class_names import drawable_names, font_file
 from resgrid.data.reading.store import Split
 
 SAMPLE_CLASSES = 20
@@ -19,8 +20,10 @@ _NAME = 40  # letters of a class name
 
 def draw_samples(split: Split, classes: list[str]) -> Image.Image:
     """Draw the first images of each class in a row, next to the class's name; of many classes only the first."""
-    shown = [name if len(name) <= _NAME else f"{name[: _NAME - 1]}…" for name in classes[:SAMPLE_CLASSES]]
-    font = ImageFont.load_default(_FONT)
+    names = drawable_names(classes[:SAMPLE_CLASSES])
+    shown = [name if len(name) <= _NAME else f"{name[: _NAME - 1]}…" for name in names]
+    # Pillow's font has English letters only.
+    font = ImageFont.load_default(_FONT) if "".join(names).isascii() else ImageFont.truetype(font_file(), _FONT)
     tiles = [
         [_tile(image) for image in split.images[np.flatnonzero(split.labels == label)[:SAMPLES_PER_CLASS]]]
         for label in range(len(shown))
