@@ -66,7 +66,8 @@ def test_a_grid_that_diverged_altogether_has_a_report(make_study: MakeStudy) -> 
     for seed in range(2):
         study.diverge("resnet20-A", seed)
     reports = study.report()
-    assert sorted(path.name for path in reports.iterdir()) == ["figures", "index.html", "report.md", "summary.json"]
+    names = ["figures", "index.html", "report.md", "summary.json", "tables", "verdicts.json"]
+    assert sorted(path.name for path in reports.iterdir()) == names
     assert list((reports / "figures").iterdir()) == []
     page = (reports / "index.html").read_text()
     assert "There is nothing to report but the runs." in page

@@ -24,17 +24,20 @@ from resgrid.cells import Cell
 from resgrid.config.reading import PARAMS_FILE
 from resgrid.reporting.analysis_charts import blocks, layer_responses
 from resgrid.reporting.axes import linear_axis, log_axis
+from resgrid.reporting.chart import Chart, ChartGroup
 from resgrid.reporting.confusions import most_confused
 from resgrid.reporting.execution import run_url
 from resgrid.reporting.static_figures import draw_figures
 from resgrid.reporting.style import network_styles
-from resgrid.reporting.svg import PLOT_HEIGHT, PLOT_WIDTH, Chart
+from resgrid.reporting.svg import PLOT_HEIGHT, PLOT_WIDTH, render
 
 if TYPE_CHECKING:
     from tests.reporting.conftest import MakeStudy
 
 LOADING = {"src", "srcset", "poster", "data", "background", "action"}
-FIGURES = [f"{name}.{suffix}" for name in ("curves", "depth") for suffix in ("png", "svg")]
+FIGURES = sorted(
+    f"{name}.{suffix}" for name in ("curves", "curves-together", "depth", "overview") for suffix in ("png", "svg")
+)
 SOME = [(1.0, 8), (2.0, 12)]
 
 
@@ -128,10 +131,10 @@ def test_each_figure_has_a_text_in_its_place(make_study: MakeStudy) -> None:
     page = Page(make_study(analyses=True).page())
     drawn = [attributes for tag, attributes in page.tags if tag == "svg" and attributes.get("role") == "img"]
     texts = [attributes["aria-label"] for attributes in drawn] + page.values("alt")
-    charts = 2 + 2 + 2 + 2 + 2 + 6 + 2  # depth, Fig. 1, Fig. 6, cost, Fig. 7, gradients, blocks
+    charts = 1 + 2 + 2 + 2 + 2 + 2 + 6 + 2  # overview, depth, Fig. 1, Fig. 6, cost, Fig. 7, gradients, blocks
     assert len(texts) == charts + 4 + 4  # confusions, activation maps
     assert all(len(text) > 40 for text in texts)
-    assert "Training error against depth. Plain: 0.50% (plain8) to 7.00% (plain20)" in texts[0]
+    assert "Test error against depth. Plain: 1.25% (plain8) to 7.00% (plain20)" in texts[0]
 
 
 def test_a_section_without_its_files_says_so_in_a_line(make_study: MakeStudy) -> None:
@@ -146,7 +149,9 @@ def test_a_section_without_its_files_says_so_in_a_line(make_study: MakeStudy) ->
 
 def test_what_was_measured_is_drawn_to_files_too(make_study: MakeStudy) -> None:
     folder = make_study({"plain8": SOME, "resnet8-A": SOME}, analyses=True).report() / "figures"
-    assert sorted(path.stem for path in folder.glob("*.png")) == ["cost", "curves", "depth", "responses"]
+    assert sorted(path.stem for path in folder.glob("*.png")) == [
+        *("blocks", "cost", "curves", "curves-together", "depth", "gradients", "overview", "responses")
+    ]
 
 
 def test_an_axis_within_a_decade_has_more_ticks() -> None:
@@ -254,7 +259,7 @@ def test_equal_inputs_give_equal_bytes_whatever_the_user_s_matplotlib_settings(m
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "black", "savefig.dpi": 30}):
         second = study.report(to="second")
     names = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(names) == 16
+    assert len(names) == 24
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
@@ -318,7 +323,7 @@ def labeled(text: str) -> dict[str, tuple[float, float, str]]:
     for point in text.split():
         name, x, y = point.split(",")
         chart.label(float(x), float(y), name)
-    found = re.findall(r'class="label" x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)"[^>]*>([^<]+)<', chart.__html__())
+    found = re.findall(r'class="label" x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)"[^>]*>([^<]+)<', render(chart))
     return {name: (float(x), float(y), anchor) for x, y, anchor, name in found}
 
 
@@ -350,10 +355,9 @@ def test_text_from_outside_is_escaped_in_markdown(make_study: MakeStudy) -> None
 
 def test_figures_draw_text_literally(make_study: MakeStudy) -> None:
     study = make_study({"plain8": SOME})
-    results = study.results()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("resgrid.reporting.static_figures.kind_title", lambda _: r"$\frac$ a$_$b")
-        assert draw_figures(results, [], {})
+    styles = network_styles(study.results())
+    chart = Chart(r"$\frac$ a$_$b", linear_axis("", 0, 1), linear_axis("", 0, 1), "")
+    assert draw_figures({"figure": ChartGroup((chart,), ())}, styles)
 
 
 def test_more_than_twenty_classes_give_a_table_of_confusions(make_study: MakeStudy) -> None:

@@ -162,7 +162,7 @@ def test_every_line_of_an_analysis_is_the_mean_of_its_files(analyzed: Study, pag
 
 def test_every_marker_of_a_chart_is_the_mean_of_its_files(analyzed: Study, page: str) -> None:
     marks = [each for each in Numbers(page).found if each["tag"] == "g"]
-    assert len(marks) == 4 * 2 + 4 * 2 + 4  # by depth, by cost, whole networks beside their blocks
+    assert len(marks) == 4 + 4 * 2 + 4 * 2 + 4  # overview, by depth, by cost, whole networks beside their blocks
     for mark in marks:
         sources = expanded(mark["data-source"])
         follow_one = follow if ".json#" in sources[0] else lambda root, source: follow_column(root, source)[0]

@@ -42,7 +42,9 @@ def test_latex_has_rounded_numbers_and_escapes_text() -> None:
 def test_a_report_writes_its_tables_and_verdicts(make_study: MakeStudy) -> None:
     folder = make_study().report()
     assert sorted(path.name for path in (folder / "tables").iterdir()) == [
-        f"{name}.{suffix}" for name in ("cost", "errors", "selection", "verdicts") for suffix in ("csv", "tex")
+        f"{name}.{suffix}"
+        for name in ("cost", "errors", "images-of-one-kind", "noise", "selection", "verdicts")
+        for suffix in ("csv", "tex")
     ]
     errors = list(csv.DictReader((folder / "tables/errors.csv").read_text().splitlines()))
     assert [(row["network"], row["n"], row["test_error"]) for row in errors][2] == ("plain20", "2", "7.0")

@@ -1,4 +1,4 @@
-"""The page's charts of the analyses: layer responses (the paper's Fig. 7), gradients, blocks and all others."""
+"""Charts of the analyses: layer responses (the paper's Fig. 7), gradients, blocks and all others."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from resgrid.artifacts.analyses import ANALYSIS_COLUMNS, LABEL_COLUMNS
 from resgrid.reporting.axes import Axis, linear_axis, log_axis
-from resgrid.reporting.charts import ERROR_LABEL, ChartGroup, spans_decades
+from resgrid.reporting.chart import Chart, ChartGroup
+from resgrid.reporting.charts import BANDED_AT_MOST, ERROR_LABEL, spans_decades
 from resgrid.reporting.provenance import column_sources
 from resgrid.reporting.results import Analysis, NetworkResult, Results
-from resgrid.reporting.style import Styles
-from resgrid.reporting.svg import Chart
+from resgrid.reporting.style import Style, Styles
 
 Analyzed = Sequence[tuple[NetworkResult, Analysis]]
 
@@ -31,16 +31,19 @@ def layer_responses(results: Results, styles: Styles) -> ChartGroup | None:
         return None
     values = {network.name: analysis.table["std"].to_numpy() for network, analysis in analyzed}
     longest = max(map(len, values.values()))
-    y = _linear_or_log_axis("standard deviation", np.concatenate(list(values.values())))
+    y = _linear_or_log_axis("standard deviation", _seed_values(analyzed, "std"))
     means = [f"{name}: mean {each.mean():.2f}" for name, each in values.items()]
     alt = f"Standard deviation of the layers' responses. {'; '.join(means)}."
     charts: list[Chart] = []
     for title, label in (("By layer", "layer"), ("Sorted", "layer, from the largest response")):
         chart = Chart(title, linear_axis(label, 1, max(longest, 2), whole=True), y, alt)
         for network, analysis in analyzed:
-            drawn = values[network.name] if label == "layer" else np.sort(values[network.name])[::-1]
+            mean, style = values[network.name], styles[network.name]
+            order = np.arange(len(mean)) if label == "layer" else np.argsort(mean, kind="stable")[::-1]
+            layers = np.arange(1, len(mean) + 1)
+            _draw_band(chart, analyzed, analysis, layers, "std", style, network.name, order)
             source = column_sources(analysis.cells, "responses.csv", "std")
-            chart.line(np.arange(1, len(drawn) + 1), drawn, styles[network.name], network.name, source=source)
+            chart.line(layers, mean[order], style, network.name, source=source)
         charts.append(chart)
     return ChartGroup(tuple(charts), tuple(network for network, _ in analyzed))
 
@@ -51,7 +54,7 @@ def gradient_flow(results: Results, styles: Styles) -> ChartGroup | None:
     if not analyzed:
         return None
     by_step = {
-        network.name: [group for _, group in analysis.table.groupby("step", sort=True)]
+        network.name: [analysis.at(step) for step in sorted(set(analysis.table["step"]))]
         for network, analysis in analyzed
     }
     charts = [
@@ -63,23 +66,25 @@ def gradient_flow(results: Results, styles: Styles) -> ChartGroup | None:
 
 
 def _gradient_chart(
-    analyzed: Analyzed, by_step: dict[str, list[pd.DataFrame]], styles: Styles, column: str, moment: int
+    analyzed: Analyzed, by_step: dict[str, list[Analysis]], styles: Styles, column: str, moment: int
 ) -> Chart:
     groups = [group for each in by_step.values() for group in each]
-    values = np.concatenate([group[column].to_numpy() for group in groups])
+    values = np.concatenate([each[column].to_numpy() for group in groups for each in (group.low, group.high)])
     positive = values[values > 0]
     low, high = (float(positive.min()), float(positive.max())) if len(positive) else (0.1, 1.0)
     count = max(map(len, by_step.values()))
     when = _MOMENTS[moment] if count == len(_MOMENTS) else f"(moment {moment + 1})"
     title = _GRADIENT_COLUMNS[column]
     alt = f"{title} by layer, {when}, for {len(analyzed)} networks; smallest {low:.1e}, largest {high:.1e}."
-    x = linear_axis("layer", 1, max(2, *map(len, groups)), whole=True)
+    x = linear_axis("layer", 1, max(2, *(len(group.table) for group in groups)), whole=True)
     chart = Chart(f"{title}, {when}", x, log_axis(title.lower(), low, high), alt)
     for network, analysis in analyzed:
         if moment < len(by_step[network.name]):
-            group = by_step[network.name][moment]
-            source = column_sources(analysis.cells, "gradients.csv", f"{column}@step={group['step'].iloc[0]}")
-            chart.line(group["index"], group[column], styles[network.name], network.name, source=source)
+            group, style = by_step[network.name][moment], styles[network.name]
+            table = group.table
+            _draw_band(chart, analyzed, group, table["index"], column, style, network.name)
+            source = column_sources(analysis.cells, "gradients.csv", f"{column}@step={table['step'].iloc[0]}")
+            chart.line(table["index"], table[column], style, network.name, source=source)
     return chart
 
 
@@ -99,7 +104,7 @@ def _residual_chart(analyzed: Analyzed, styles: Styles, x: Axis) -> Chart | None
     values = _finite_column(analyzed, "residual_ratio")
     if not values:
         return None
-    y = _linear_or_log_axis("ratio of norms", np.concatenate([column.dropna() for column in values.values()]))
+    y = _linear_or_log_axis("ratio of norms", _seed_values(analyzed, "residual_ratio"))
     title = "Size of F(x) relative to x"
     chart = Chart(title, x, y, _mean_alt(title, values))
     _draw_column(chart, analyzed, values, styles, "blocks.csv", "residual_ratio")
@@ -110,7 +115,7 @@ def _lesion_chart(analyzed: Analyzed, styles: Styles, x: Axis) -> Chart | None:
     values = _finite_column(analyzed, "lesion_error")
     if not values:
         return None
-    title, highest = "Test error without this block", max(float(column.max()) for column in values.values())
+    title, highest = "Test error without this block", float(_seed_values(analyzed, "lesion_error").max())
     chart = Chart(title, x, linear_axis(ERROR_LABEL, 0, 1.05 * highest), _mean_alt(title, values))
     _draw_column(chart, analyzed, values, styles, "blocks.csv", "lesion_error")
     for network, analysis in analyzed:
@@ -134,7 +139,24 @@ def _draw_column(
         name = network.name
         if name in values:
             source = column_sources(analysis.cells, file, column)
+            _draw_band(chart, analyzed, analysis, analysis.table["index"], column, styles[name], name)
             chart.line(analysis.table["index"], values[name], styles[name], name, source=source)
+
+
+def _draw_band(
+    chart: Chart,
+    analyzed: Analyzed,
+    analysis: Analysis,
+    xs: ArrayLike,
+    column: str,
+    style: Style,
+    network: str,
+    order: NDArray[np.int64] | slice = slice(None),
+) -> None:
+    """Shade from the lowest to the highest seed, if there are several seeds and few networks."""
+    if len(analysis.cells) > 1 and len(analyzed) <= BANDED_AT_MOST:
+        low, high = (table[column].replace(np.inf, np.nan).to_numpy()[order] for table in (analysis.low, analysis.high))
+        chart.band(xs, low, high, style, network)
 
 
 def _mean_alt(title: str, values: dict[str, pd.Series]) -> str:
@@ -154,12 +176,19 @@ def _column_charts(name: str, analyzed: Analyzed, styles: Styles) -> ChartGroup:
     for column in ANALYSIS_COLUMNS[name]:
         values = _finite_column(analyzed, column) if column not in LABEL_COLUMNS else {}
         if values:
-            title, known = column.replace("_", " "), np.concatenate([each.dropna() for each in values.values()])
+            title, known = column.replace("_", " "), _seed_values(analyzed, column)
             x = linear_axis("in the order of depth", 1, max(2, *map(len, values.values())), whole=True)
             chart = Chart(title.capitalize(), x, _linear_or_log_axis(title, known), _mean_alt(title, values))
             _draw_column(chart, analyzed, values, styles, f"{name}.csv", column)
             charts.append(chart)
     return ChartGroup(tuple(charts), tuple(network for network, _ in analyzed))
+
+
+def _seed_values(analyzed: Analyzed, column: str) -> NDArray[np.float64]:
+    """Return the lowest and highest finite values over seeds."""
+    tables = (table for _, analysis in analyzed for table in (analysis.low, analysis.high))
+    values = np.concatenate([table[column].to_numpy(dtype=float) for table in tables])
+    return values[np.isfinite(values)]
 
 
 def _linear_or_log_axis(label: str, values: NDArray[np.floating[Any]]) -> Axis:

@@ -1,10 +1,9 @@
-"""The page's charts of errors: training curves (the paper's Figs. 1 and 6), errors by depth and by cost."""
+"""Charts of errors: training curves (the paper's Figs. 1 and 6), errors by depth and by cost."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -12,33 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resgrid.reporting.axes import Axis, category_axis, linear_axis, log_axis
+from resgrid.reporting.chart import Chart, ChartGroup, Weight
+from resgrid.reporting.formatting import estimate
 from resgrid.reporting.provenance import measure_sources
 from resgrid.reporting.results import Measure, NetworkResult, Results
 from resgrid.reporting.style import Style, Styles, kind_title
-from resgrid.reporting.svg import Chart
 
 ERROR_LABEL = "error (%)"
-BANDED_AT_MOST = 5  # more bands would cover each other
+BANDED_AT_MOST = 8  # more bands would cover each other
 
 _ALL = 100  # percent
 _OFFSET = 0.13  # between the markers of two kinds at one depth, in distances of two depths
 _LABELED_AT_MOST = 10
 _OUTLYING = 10  # times the median
-_CURVES = {"train/error": "training", "val/error": "validation"}
-_WEIGHTS = {"train/error": "thin", "val/error": "bold"}
+_CURVES = {"train/error": "running training", "val/error": "validation"}
+_WEIGHTS: dict[str, Weight] = {"train/error": "thin", "val/error": "bold"}
 _COSTS = {"multiply_adds": "multiply-adds", "parameters": "parameters"}
 
 
-@dataclass(frozen=True)
-class ChartGroup:
-    """Charts that form one figure, and the networks in them."""
-
-    charts: tuple[Chart, ...]
-    networks: tuple[NetworkResult, ...]
-
-
 def curves_by_error(results: Results, styles: Styles, milestones: Sequence[int], top: int) -> ChartGroup:
-    """Draw training and validation error against step, all networks together (the paper's Fig. 1).
+    """Draw running training and validation error against step, all networks together (the paper's Fig. 1).
 
     Args:
         milestones: steps at which the learning rate drops.
@@ -56,11 +48,11 @@ def curves_by_error(results: Results, styles: Styles, milestones: Sequence[int],
 
 
 def curves_by_kind(results: Results, styles: Styles, milestones: Sequence[int], top: int) -> ChartGroup:
-    """Draw training (thin) and validation error (bold), one chart for each kind (the paper's Fig. 6)."""
+    """Draw running training (thin) and validation error (bold), one chart for each kind (the paper's Fig. 6)."""
     x, y = _step_axis(results), linear_axis(ERROR_LABEL, 0, top)
     charts: list[Chart] = []
     for kind, networks in results.by_kind.items():
-        chart = Chart(kind_title(kind), x, y, _curves_alt("training and validation error", networks))
+        chart = Chart(kind_title(kind), x, y, _curves_alt("running training and validation error", networks))
         _mark_milestones(chart, milestones)
         if len(networks) <= BANDED_AT_MOST:
             _draw_bands(chart, networks, styles)
@@ -88,24 +80,22 @@ def curve_data(results: Results) -> dict[str, Any]:
     return {"steps": axes, "cells": cells}
 
 
+def overview(results: Results, styles: Styles) -> ChartGroup | None:
+    """Draw the page's first picture: test error of the final weights against depth; None without depths."""
+    networks = tuple(network for network in results.by_depth if network.depth is not None)
+    if not networks:
+        return None
+    return ChartGroup((_depth_chart(results, styles, "test_error", "Test error", _top_of_depths(networks)),), networks)
+
+
 def errors_by_depth(results: Results, styles: Styles, published: Mapping[str, float]) -> ChartGroup:
     """Draw training and test error of the final weights against depth; stars are published test errors."""
     networks = [network for network in results.by_depth if network.depth is not None]
-    means = [network.errors[measure].mean for network in networks for measure in ("train_error", "test_error")]
-    bars = [network.errors["test_error"].standard_deviation or 0 for network in networks]
-    x = category_axis("depth (weighted layers)", [str(depth) for depth in results.depths])
-    top = max(1.08 * (max(means, default=0) + max(bars, default=0)), 0.1)
-    y = linear_axis(ERROR_LABEL, -0.025 * top, top)  # room for markers at zero
-    charts: list[Chart] = []
-    measures: tuple[tuple[Measure, str], ...] = (("train_error", "Training error"), ("test_error", "Test error"))
-    for measure, title in measures:
-        spans = [f"{kind_title(kind)}: {_span(group, measure)}" for kind, group in _with_depth(results).items()]
-        chart = Chart(title, x, y, f"{title} against depth. {'; '.join(spans)}.")
-        _draw_kinds_by_depth(chart, results, styles, measure)
-        if measure == "test_error":
-            _draw_stars(chart, results, networks, published)
-        charts.append(chart)
-    return ChartGroup(tuple(charts), tuple(networks))
+    top = _top_of_depths(networks)
+    training = _depth_chart(results, styles, "train_error", "Training error of the final weights", top)
+    test = _depth_chart(results, styles, "test_error", "Test error of the final weights", top)
+    _draw_stars(test, results, networks, published)
+    return ChartGroup((training, test), tuple(networks))
 
 
 def errors_by_cost(results: Results, styles: Styles) -> ChartGroup | None:
@@ -167,10 +157,27 @@ def _cost_chart(
     chart.frontier(*zip(points[0], *corners, strict=True))
     for network in networks:
         name = network.name
-        tooltip = f"{name}: {errors[name]:.2f}%, {prices[name]:,.0f} {label}"
-        chart.mark(prices[name], errors[name], styles[name], name, tooltip, measure_sources(network, "test_error"))
+        sample = network.errors["test_error"]
+        tooltip = f"{name}: {estimate(sample.mean, sample.percent_interval, '%')}, {prices[name]:,.0f} {label}"
+        source = measure_sources(network, "test_error")
+        chart.mark(prices[name], errors[name], styles[name], name, tooltip, source, sample.percent_interval)
         if name in best and len(best) <= _LABELED_AT_MOST:
-            chart.label(prices[name], errors[name], name, name)
+            chart.label(prices[name], errors[name], name)
+    return chart
+
+
+def _top_of_depths(networks: Sequence[NetworkResult]) -> float:
+    """Return the end of the error axis, in percent: no seed exceeds it, but wide confidence intervals may."""
+    errors = [network.errors[measure] for network in networks for measure in ("train_error", "test_error")]
+    return max(1.08 * max((max(sample.values) for sample in errors), default=0), 0.1)
+
+
+def _depth_chart(results: Results, styles: Styles, measure: Measure, title: str, top: float) -> Chart:
+    x = category_axis("depth (weighted layers)", [str(depth) for depth in results.depths])
+    y = linear_axis(ERROR_LABEL, -0.025 * top, top)  # room for markers at zero
+    spans = [f"{kind_title(kind)}: {_span(group, measure)}" for kind, group in _with_depth(results).items()]
+    chart = Chart(title, x, y, f"{title} against depth. {'; '.join(spans)}.")
+    _draw_kinds_by_depth(chart, results, styles, measure)
     return chart
 
 
@@ -185,10 +192,9 @@ def _draw_kinds_by_depth(chart: Chart, results: Results, styles: Styles, measure
             sample, style = network.errors[measure], styles[network.name]
             for value in sample.values if sample.n > 1 else ():
                 chart.dot(place - step / 2, value, style, network.name)
-            spread = "" if sample.standard_deviation is None else f" ± {sample.standard_deviation:.2f}"
-            tooltip = f"{network.name}: {sample.mean:.2f}{spread}% (n = {sample.n})"
+            tooltip = f"{network.name}: {estimate(sample.mean, sample.percent_interval, '%')} (n = {sample.n})"
             source = measure_sources(network, measure)
-            chart.mark(place, sample.mean, style, network.name, tooltip, source, bar=sample.standard_deviation)
+            chart.mark(place, sample.mean, style, network.name, tooltip, source, sample.percent_interval)
 
 
 def _draw_stars(
@@ -206,7 +212,7 @@ def _with_depth(results: Results) -> dict[str, list[NetworkResult]]:
 
 
 def _draw_bands(chart: Chart, networks: Sequence[NetworkResult], styles: Styles) -> None:
-    """Shade from the lowest to the highest seed of the validation error."""
+    """Shade the seeds of the validation error."""
     for network in networks:
         if len(network.cells) > 1:
             values = network.curves("val/error")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from resgrid.reporting.axes import category_axis, linear_axis
+from resgrid.reporting.chart import Chart
 from resgrid.reporting.comparison import Comparison
 from resgrid.reporting.formatting import estimate
 from resgrid.reporting.rendering import html_template, markdown_template
 from resgrid.reporting.style import Style
-from resgrid.reporting.svg import Chart
 from resgrid.reporting.versions import ComparedMeasure
 
 _STYLE = Style("Difference", "", "o", "#0b5cad", "#82b7f2", "compared")
@@ -43,6 +43,5 @@ def _differences(comparison: Comparison, measure: ComparedMeasure) -> Chart:
     chart = Chart(title, category_axis("network", list(differences)), y, f"{title}. {'; '.join(texts)}.")
     chart.connect([-0.5, len(differences) - 0.5], [0, 0], _STYLE)
     for index, (text, (name, each)) in enumerate(zip(texts, differences.items(), strict=True)):
-        bar = None if each.interval is None else (each.interval[1] - each.interval[0]) / 2
-        chart.mark(index, each.mean, _STYLE, name, text, "", bar)
+        chart.mark(index, each.mean, _STYLE, name, text, "", each.interval)
     return chart

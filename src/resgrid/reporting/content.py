@@ -11,8 +11,10 @@ from resgrid.artifacts.data_card import DatasetCard
 from resgrid.config.report import ReportParams
 from resgrid.reporting.ensembles import Ensemble
 from resgrid.reporting.formatting import caution
+from resgrid.reporting.headline import headline
 from resgrid.reporting.paper_comparison import differences_from_paper
 from resgrid.reporting.results import Results
+from resgrid.reporting.seed_noise import ImagesOfOneKind, SeedNoise
 from resgrid.reporting.verdicts import Answer, Verdict
 
 
@@ -25,6 +27,8 @@ class Content:
     results: Results
     ensembles: Sequence[Ensemble]
     verdicts: Sequence[Verdict]
+    noises: Sequence[SeedNoise]
+    images_of_one_kind: Sequence[ImagesOfOneKind]
 
     def variables(self) -> dict[str, Any]:
         """Return the template variables that the page and the Markdown report share."""
@@ -40,8 +44,11 @@ class Content:
             "plain_counterparts": {name: plain for name, plain in counterparts.items() if plain is not None},
             "verdicts": sorted(self.verdicts, key=lambda verdict: verdict.answer == "not tested"),
             "answers": [(answer, answers[answer]) for answer in get_args(Answer) if answers[answer]],
+            "headline": headline(self.results) if self.results.networks else "",
             "caution": caution(len(self.config.grid.seed)),
             "ensembles": self.ensembles,
+            "noises": self.noises,
+            "images_of_one_kind": self.images_of_one_kind,
             "commits": sorted({record.train.commit or "none" for record in records if record and record.train}),
             "differences": differences_from_paper(self.config, self.card),
         }

@@ -76,7 +76,7 @@ def read_ensembles(
     cells = {result.cell: result for result in results.cells}
     sets |= {each.name: tuple(cells[cell] for cell in each.among(cells)) for each in named}
     sets = {name: members for name, members in sets.items() if len(members) > 1}
-    labels = _read_common_labels(results, classes, runs) if sets else np.zeros(0, dtype=np.int64)
+    labels = read_common_labels(results, classes, runs) if sets else np.zeros(0, dtype=np.int64)
     return [_average(name, members, labels, len(classes), runs) for name, members in sets.items()]
 
 
@@ -84,14 +84,14 @@ def _average(name: str, members: Sequence[CellResult], labels: NDArray[np.int64]
     probabilities = np.zeros((len(labels), classes))
     members_wrong: list[NDArray[np.bool_]] = []
     for member in members:
-        logits = _read_logits(member, labels, classes, runs)
+        logits = read_logits(member, labels, classes, runs)
         members_wrong.append(logits.argmax(axis=1) != labels)
         logits[~np.isfinite(logits).all(axis=1)] = 0  # equal probabilities where logits are not finite
         probabilities += special.softmax(logits, axis=1)
     return Ensemble(name, tuple(members), probabilities.argmax(axis=1) != labels, np.array(members_wrong))
 
 
-def _read_common_labels(results: Results, classes: Sequence[str], runs: Path) -> NDArray[np.int64]:
+def read_common_labels(results: Results, classes: Sequence[str], runs: Path) -> NDArray[np.int64]:
     """Return the index of each test image's class, int64 (N,), which is the same for every cell."""
     common: NDArray[np.int64] | None = None
     for result in results.cells:
@@ -105,7 +105,7 @@ def _read_common_labels(results: Results, classes: Sequence[str], runs: Path) ->
     return common
 
 
-def _read_logits(member: CellResult, labels: NDArray[np.int64], classes: int, runs: Path) -> NDArray[np.float64]:
+def read_logits(member: CellResult, labels: NDArray[np.int64], classes: int, runs: Path) -> NDArray[np.float64]:
     """Return logits, float64 (N, classes)."""
     path = CellPaths(member.cell, runs).logits
     if not path.is_file():

@@ -15,6 +15,7 @@ from resgrid import paper
 from resgrid.config.report import ReportParams
 from resgrid.names import PlainOrResidual
 from resgrid.reporting import analysis_charts, charts
+from resgrid.reporting.chart import ChartGroup
 from resgrid.reporting.confusions import confusion_maps, most_confused
 from resgrid.reporting.content import Content
 from resgrid.reporting.convergence import convergence
@@ -89,21 +90,35 @@ def _result_variables(content: Content) -> dict[str, Any]:
     }
 
 
-def _chart_variables(content: Content) -> dict[str, Any]:
+def figures(content: Content) -> dict[str, ChartGroup]:
+    """Return the figures of the page by name, without those that can't be drawn; no figures without results."""
     results, milestones = content.results, content.config.schedule.milestones
+    if not results.networks:
+        return {}
     styles, top = network_styles(results), charts.top_of_curves(results)
-    return {
-        "styles": styles,
-        "top_of_curves": top,
-        "curve_data": _for_script(charts.curve_data(results)),
-        "fig_1": charts.curves_by_error(results, styles, milestones, top),
-        "fig_6": charts.curves_by_kind(results, styles, milestones, top),
-        "fig_7": analysis_charts.layer_responses(results, styles),
-        "by_depth": charts.errors_by_depth(results, styles, comparable_errors(content.config, content.card)),
-        "by_cost": charts.errors_by_cost(results, styles),
+    drawn = {
+        "overview": charts.overview(results, styles),
+        "depth": charts.errors_by_depth(results, styles, comparable_errors(content.config, content.card)),
+        "curves-together": charts.curves_by_error(results, styles, milestones, top),
+        "curves": charts.curves_by_kind(results, styles, milestones, top),
+        "cost": charts.errors_by_cost(results, styles),
+        "responses": analysis_charts.layer_responses(results, styles),
         "gradients": analysis_charts.gradient_flow(results, styles),
         "blocks": analysis_charts.blocks(results, styles),
-        "other_analyses": analysis_charts.other_analyses(results, styles),
+        **analysis_charts.other_analyses(results, styles),
+    }
+    return {name: group for name, group in drawn.items() if group is not None}
+
+
+def _chart_variables(content: Content) -> dict[str, Any]:
+    results, drawn = content.results, figures(content)
+    own = ("overview", "depth", "curves-together", "curves", "cost", "responses", "gradients", "blocks")
+    return {
+        "styles": network_styles(results),
+        "top_of_curves": charts.top_of_curves(results),
+        "curve_data": _for_script(charts.curve_data(results)),
+        "figures": {name: drawn.get(name) for name in own},
+        "other_analyses": {name: group for name, group in drawn.items() if name not in own},
     }
 
 

@@ -11,7 +11,7 @@ from resgrid.reporting import provenance
 from resgrid.reporting.execution import run_url
 from resgrid.reporting.formatting import duration, number, percent, points, with_unit
 from resgrid.reporting.style import kind_title
-from resgrid.reporting.svg import swatch
+from resgrid.reporting.svg import render, swatch
 
 # Characters that start tags, entities, mentions, formulas or emphasis in GitHub's Markdown.
 _ENTITIES = re.compile(r"[&<>@$]")
@@ -61,6 +61,7 @@ def _environment(autoescape: bool) -> Environment:
         "of_network": provenance.of_network,
         "of_record": provenance.of_record,
         "run_url": run_url,
+        "svg": render,
         "swatch": swatch,
     }
     return environment

@@ -14,10 +14,11 @@ from resgrid.config.report import ReportParams
 from resgrid.reporting.claims import judge
 from resgrid.reporting.content import Content
 from resgrid.reporting.ensembles import read_ensembles
-from resgrid.reporting.page import render_markdown, render_page
-from resgrid.reporting.paper_comparison import comparable_errors
+from resgrid.reporting.page import figures, render_markdown, render_page
 from resgrid.reporting.reading import read_results
+from resgrid.reporting.seed_noise import read_seed_noise
 from resgrid.reporting.static_figures import draw_figures
+from resgrid.reporting.style import network_styles
 from resgrid.reporting.summary import summarize, summarize_verdicts
 from resgrid.reporting.tables import report_tables
 
@@ -44,7 +45,7 @@ def write_report(
     for table in report_tables(content):
         files[Path("tables", f"{table.name}.csv")] = table.csv()
         files[Path("tables", f"{table.name}.tex")] = table.latex()
-    for figure in draw_figures(content.results, config.schedule.milestones, comparable_errors(config, card)):
+    for figure in draw_figures(figures(content), network_styles(content.results)):
         files[Path("figures", f"{figure.name}.svg")] = figure.svg
         files[Path("figures", f"{figure.name}.png")] = figure.png
     (into / "figures").mkdir(parents=True, exist_ok=True)  # DVC needs the folder even if there is no figure
@@ -62,7 +63,9 @@ def read_content(config: ReportParams, card: DatasetCard, runs: Path = RUNS, mis
     """
     results = read_results(config.grid.cells, card.classes, runs, missing)
     ensembles = read_ensembles(results, card.classes, config.report.ensembles, runs)
-    return Content(config, card, results, tuple(ensembles), tuple(judge(results, ensembles)))
+    noises, images_of_one_kind = read_seed_noise(results, card.classes, runs)
+    verdicts = judge(results, ensembles)
+    return Content(config, card, results, tuple(ensembles), tuple(verdicts), tuple(noises), tuple(images_of_one_kind))
 
 
 def _json(summary: dict[str, Any]) -> bytes:

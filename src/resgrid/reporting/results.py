@@ -83,10 +83,19 @@ class Analysis:
     Attributes:
         cells: the cells that have the file.
         table: the file's columns; numbers are means over these cells, row by row.
+        low: the same table with the lowest numbers over these cells.
+        high: the same table with the highest numbers.
     """
 
     cells: tuple[CellResult, ...]
     table: pd.DataFrame
+    low: pd.DataFrame
+    high: pd.DataFrame
+
+    def at(self, step: int) -> Analysis:
+        """Return the rows of one step."""
+        tables = (table[table["step"] == step] for table in (self.table, self.low, self.high))
+        return Analysis(self.cells, *tables)
 
 
 @dataclass(frozen=True)
@@ -159,9 +168,15 @@ class NetworkResult:
         labels = first.select_dtypes(exclude="float")
         if any(not labels.equals(other[labels.columns]) for other in others):
             raise ResultsError(f"{self.name}: {name}.csv: the seeds' files have different layers; rerun `dvc repro`")
-        numbers = [table.select_dtypes("float") for table in tables]
-        mean = sum(numbers[1:], numbers[0]) / len(numbers)
-        return Analysis(cells, first.assign(**{str(column): mean[column] for column in mean}))
+        numbers = np.stack([table.select_dtypes("float").to_numpy() for table in tables])
+        columns = [str(column) for column in first.select_dtypes("float")]
+
+        def combined(values: NDArray[np.float64]) -> pd.DataFrame:
+            return first.assign(**dict(zip(columns, values.T, strict=True)))
+
+        return Analysis(
+            cells, combined(numbers.mean(axis=0)), combined(numbers.min(axis=0)), combined(numbers.max(axis=0))
+        )
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,28 @@
-"""The main figures as files (PNG and SVG, on white), for papers, pull requests and `dvc plots show`.
+"""The page's figures as files (PNG and SVG, on white), for papers, pull requests and `dvc plots show`.
 
 They use matplotlib's objects without pyplot's global state. Equal results give equal bytes: the settings start from
-matplotlib's defaults, the identifiers inside an SVG are salted, and no date is written.
+matplotlib's defaults, the identifiers inside an SVG are salted, and no date is written. Positions are fixed, because an
+automatic layout takes longer than the drawing.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.style as matplotlib_style
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullLocator
-from numpy.typing import NDArray
+from matplotlib.ticker import NullLocator
 
-from resgrid.reporting.axes import log_axis
-from resgrid.reporting.charts import BANDED_AT_MOST, kind_offset, pareto_optimal, spans_decades, top_of_curves
-from resgrid.reporting.results import Measure, NetworkResult, Results
-from resgrid.reporting.style import Style, Styles, kind_title, network_styles
+from resgrid.reporting.axes import Axis
+from resgrid.reporting.chart import Band, Chart, ChartGroup, Cut, Dot, Frontier, Label, Line, Mark, Rule, Star, Through
+from resgrid.reporting.style import Style, Styles, kind_title
+from resgrid.reporting.svg import spaced_ticks
 
 _SETTINGS = {
     "font.size": 9,
@@ -47,9 +46,15 @@ _SETTINGS = {
     "text.parse_math": False,
     "savefig.dpi": 180,
 }
-_WIDTH = 7.4  # inches
-_CHARTS_IN_A_ROW = 3
-_LISTED_AT_MOST = 24  # a longer legend would exceed the figure
+# In inches.
+_WIDTH, _HEIGHT = 3.7, 2.9  # of one chart with its texts
+_LEFT, _RIGHT, _TOP, _BOTTOM = 0.72, 0.1, 0.32, 0.5
+_LEGEND_LINE = 0.19
+
+_LEGEND_COLUMNS = 4
+_LISTED_AT_MOST = 24  # networks; of more, only the kinds
+_WEIGHTS = {"bold": 1.8, "thin": 0.8}
+_GRAY = "#777777"
 
 
 @dataclass(frozen=True)
@@ -61,180 +66,93 @@ class StaticFigure:
     png: bytes
 
 
-def draw_figures(results: Results, milestones: Sequence[int], published: Mapping[str, float]) -> list[StaticFigure]:
-    """Draw errors by depth, training curves, and if they are known, test error by cost and layer responses.
+def draw_figures(groups: Mapping[str, ChartGroup], styles: Styles) -> list[StaticFigure]:
+    """Draw the figures of the page.
 
     Args:
-        milestones: steps at which the learning rate drops.
-        published: directly comparable test errors in percent, by network name; may be empty.
+        groups: charts by the name of the figure.
+        styles: of the networks, by name.
     """
-    if not results.networks:
-        return []
-    styles = network_styles(results)
     with matplotlib_style.context(["default", _SETTINGS]):
-        figures = {"curves": _curves(results, styles, milestones)}
-        if results.depths:
-            figures["depth"] = _depth(results, styles, published)
-        for name, figure in (("cost", _cost(results, styles)), ("responses", _responses(results, styles))):
-            if figure is not None:
-                figures[name] = figure
-        return [_finish(name, figure) for name, figure in figures.items()]
+        return [_finish(name, _figure(group, styles)) for name, group in groups.items()]
 
 
-def _depth(results: Results, styles: Styles, published: Mapping[str, float]) -> Figure:
-    """Draw training and test error against depth, by kind (the paper's Fig. 1 and Table 6)."""
-    figure = Figure(figsize=(_WIDTH, 3.5), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    _errors(left, results, styles, "train_error", "Training error")
-    _errors(right, results, styles, "test_error", "Test error")
-    stars = [(network.depth, published[network.name]) for network in results.networks if network.name in published]
-    if stars:
-        places = [results.depths.index(depth) for depth, _ in stars if depth is not None]
-        right.plot(places, [error for _, error in stars], "*k", fillstyle="none", markersize=9, label="the paper")
-    left.set_ylabel("error (%)")
-    top = left.get_ylim()[1]
-    left.set_ylim(-0.02 * top, top)  # room for markers at zero
-    handles, labels = right.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5))
+def _figure(group: ChartGroup, styles: Styles) -> Figure:
+    columns = 3 if len(group.charts) % 3 == 0 else min(len(group.charts), 2)
+    rows = math.ceil(len(group.charts) / columns)
+    handles = _legend(group, styles)
+    legend = _LEGEND_LINE * (math.ceil(len(handles) / _LEGEND_COLUMNS) + 2)
+    width, height = max(columns * _WIDTH, 1.4 * _WIDTH), rows * _HEIGHT + legend
+    figure = Figure(figsize=(width, height))
+    for index, chart in enumerate(group.charts):
+        left = (index % columns) * width / columns + _LEFT
+        bottom = legend + (rows - 1 - index // columns) * _HEIGHT + _BOTTOM
+        size = ((width / columns - _LEFT - _RIGHT) / width, (_HEIGHT - _TOP - _BOTTOM) / height)
+        _draw_chart(figure.add_axes((left / width, bottom / height, *size)), chart)
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.3 * _LEGEND_LINE / height)}
+    figure.legend(handles=handles, ncols=_LEGEND_COLUMNS, fontsize=8, borderpad=0, **place)
+    figure.text(0.5, 0.3 * _LEGEND_LINE / height, "; ".join(group.key), ha="center", fontsize=7, color="#555555")
     return figure
 
 
-def _curves(results: Results, styles: Styles, milestones: Sequence[int]) -> Figure:
-    """Draw training curves, one chart for each kind on the same axes (the paper's Fig. 6)."""
-    groups = results.by_kind
-    columns = len(groups) if len(groups) <= _CHARTS_IN_A_ROW else 2
-    rows = math.ceil(len(groups) / columns)
-    figure = Figure(figsize=(_WIDTH, 3.1 * rows + 0.6), layout="constrained")
-    charts = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for axes in charts.flat[len(groups) :]:
-        axes.set_axis_off()
-    for axes, (kind, group) in zip(charts.flat, groups.items(), strict=False):
-        axes.set_title(kind_title(kind))
-        for milestone in milestones:
-            axes.axvline(milestone, color="#aaaaaa", linewidth=0.8, linestyle=":")
-        for network in group:
-            _curve(axes, network, styles[network.name], banded=len(group) <= BANDED_AT_MOST)
-    _scale_curves(charts, top_of_curves(results))
-    depths = {network.depth: styles[network.name] for network in results.by_depth}
-    figure.legend(
-        [Line2D([], [], color=style.on_light, linewidth=2.2) for style in depths.values()],
-        ["no depth" if depth is None else f"depth {depth}" for depth in depths],
-        title="bold: validation error, thin: training error",
-        loc="outside lower center",
-        ncols=min(len(depths), 6),
-    )
-    return figure
+def _legend(group: ChartGroup, styles: Styles) -> list[Line2D]:
+    names = [network.name for network in group.networks]
+    if len(names) <= _LISTED_AT_MOST:
+        return [_handle(styles[name], name, styles[name].on_light) for name in names]
+    by_kind = {network.kind: styles[network.name] for network in group.networks}
+    return [_handle(style, kind_title(kind), _GRAY) for kind, style in by_kind.items()]
 
 
-def _cost(results: Results, styles: Styles) -> Figure | None:
-    """Draw test error against multiply-adds and parameters, with a line through the Pareto-optimal networks."""
-    costs = [(network, network.complexity) for network in results.by_depth if network.complexity is not None]
-    if not costs:
-        return None
-    errors = {network.name: network.errors["test_error"].mean for network, _ in costs}
-    figure = Figure(figsize=(_WIDTH, 3.5), layout="constrained")
-    charts = figure.subplots(1, 2, sharey=True)
-    for axes, field, unit in zip(charts, ("multiply_adds", "parameters"), ("multiply-adds", "parameters"), strict=True):
-        prices = {network.name: float(getattr(complexity, field)) for network, complexity in costs}
-        best = pareto_optimal(prices, errors)
-        steps = [prices[name] for name in best], [errors[name] for name in best]
-        axes.step(*steps, "#999999", where="post", linewidth=1)
-        for network, _ in costs:
-            name, style = network.name, styles[network.name]
-            if deviation := network.errors["test_error"].standard_deviation:
-                axes.errorbar(prices[name], errors[name], deviation, color=style.on_light, elinewidth=1, capsize=3)
-            axes.plot(prices[name], errors[name], style.marker, color=style.on_light, markersize=5.5, label=name)
-        x = log_axis(unit, min(prices.values()), max(prices.values()))
-        axes.set_xscale("log")
-        axes.set_xlim(x.low, x.high)
-        axes.set_xticks([place for place, _ in x.ticks], [text for _, text in x.ticks])
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_title(f"Test error against {unit}")
-        axes.set_xlabel(unit)
-    charts[0].set_ylabel("error (%)")
-    charts[0].set_ylim(bottom=0)
-    if len(costs) <= _LISTED_AT_MOST:
-        figure.legend(*charts[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return figure
+def _handle(style: Style, label: str, color: str) -> Line2D:
+    return Line2D([], [], color=color, linestyle=_linestyle(style), marker=style.marker, markersize=4, label=label)
 
 
-def _responses(results: Results, styles: Styles) -> Figure | None:
-    """Draw the standard deviation of the layers' responses, by layer and sorted (the paper's Fig. 7)."""
-    analyzed = [(network, network.analysis("responses")) for network in results.by_depth]
-    found = [(network, analysis.table["std"].to_numpy()) for network, analysis in analyzed if analysis is not None]
-    if not found:
-        return None
-    figure = Figure(figsize=(_WIDTH, 3.5), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    for network, values in found:
-        style = styles[network.name]
-        line = {"color": style.on_light, "linestyle": _linestyle(style), "linewidth": 1.4, "label": network.name}
-        layers = np.arange(1, len(values) + 1)
-        left.plot(layers, values, **line)
-        right.plot(layers, np.sort(values)[::-1], **line)
-    left.set_title("By layer")
-    left.set_xlabel("layer")
-    left.set_ylabel("standard deviation")
-    right.set_title("Sorted")
-    right.set_xlabel("layer, from the largest response")
-    if spans_decades(np.concatenate([values for _, values in found])):
-        left.set_yscale("log")
-        left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    else:
-        left.set_ylim(bottom=0)
-    if len(found) <= _LISTED_AT_MOST:
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return figure
+def _draw_chart(axes: Axes, chart: Chart) -> None:
+    axes.set_title(chart.title)
+    axes.set_xlabel(chart.x.label)
+    axes.set_ylabel(chart.y.label)
+    for axis, ticks, scale, limits, places in (
+        (chart.x, spaced_ticks(chart.x), axes.set_xscale, axes.set_xlim, axes.set_xticks),
+        (chart.y, chart.y.ticks, axes.set_yscale, axes.set_ylim, axes.set_yticks),
+    ):
+        _set_axis(axis, scale, limits)
+        places([place for place, _ in ticks], [text for _, text in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_locator(NullLocator())
+    for element in chart.elements:
+        _draw_element(axes, element, chart.y.high)
 
 
-def _errors(axes: Axes, results: Results, styles: Styles, measure: Measure, title: str) -> None:
-    groups = {kind: [each for each in group if each.depth is not None] for kind, group in results.by_kind.items()}
-    groups = {kind: group for kind, group in groups.items() if group}
-    for index, (kind, group) in enumerate(groups.items()):
-        step = kind_offset(len(groups))
-        middle = step * (index - (len(groups) - 1) / 2)
-        places = [results.depths.index(network.depth) + middle for network in group if network.depth is not None]
-        first = styles[group[0].name]
-        means = [network.errors[measure].mean for network in group]
-        axes.plot(places, means, color="#777777", linewidth=1.1, linestyle=_linestyle(first))
-        for place, network in zip(places, group, strict=True):
-            sample, style = network.errors[measure], styles[network.name]
-            if sample.n > 1:
-                beside = [place - step / 2] * sample.n
-                axes.plot(
-                    beside, sample.values, ".", color=style.on_light, alpha=0.6, markersize=5.5, markeredgewidth=0
-                )
-            bars = {"yerr": sample.standard_deviation or 0, "elinewidth": 1, "capsize": 3}
-            axes.errorbar(place, sample.mean, color=style.on_light, marker=style.marker, markersize=5.5, **bars)
-        axes.plot([], [], color="#777777", linestyle=_linestyle(first), marker=first.marker, label=kind_title(kind))
-    axes.set_title(title)
-    axes.set_xlabel("depth (weighted layers)")
-    axes.set_xticks(range(len(results.depths)), [str(depth) for depth in results.depths])
-    axes.tick_params(axis="x", labelsize=min(9, 80 / len(results.depths)))
-    axes.set_xlim(-0.5, len(results.depths) - 0.5)
+def _set_axis(axis: Axis, scale: Any, limits: Any) -> None:
+    if axis.log:
+        scale("log")
+    limits(axis.low, axis.high)
 
 
-def _curve(axes: Axes, network: NetworkResult, style: Style, banded: bool) -> None:
-    train, val = network.curves("train/error"), network.curves("val/error")
-    line = {"color": style.on_light, "linestyle": _linestyle(style)}
-    if banded and len(network.cells) > 1:
-        axes.fill_between(
-            val.index, val.min(axis=1), val.max(axis=1), color=style.on_light, alpha=0.18, linewidth=0
-        )  # fmt: skip
-    axes.plot(train.index, train.mean(axis=1), linewidth=0.8, **line)
-    axes.plot(val.index, val.mean(axis=1), linewidth=2.0, **line)
-
-
-def _scale_curves(charts: NDArray[Any], top: int) -> None:
-    charts[0, 0].set_ylim(0, top)
-    charts[0, 0].set_xlim(left=0)
-    for axes in charts.flat:
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    for axes in charts[-1]:
-        axes.set_xlabel("step")
-    for axes in charts[:, 0]:
-        axes.set_ylabel("error (%)")
+def _draw_element(axes: Axes, element: Any, top: float) -> None:
+    match element:
+        case Line(xs, ys, style, _, weight):
+            axes.plot(xs, ys, color=style.on_light, linestyle=_linestyle(style), linewidth=_WEIGHTS[weight])
+        case Band(xs, lows, highs, style):
+            axes.fill_between(xs, lows, highs, color=style.on_light, alpha=0.15, linewidth=0)
+        case Through(xs, ys, style):
+            axes.plot(xs, ys, color=_GRAY, linestyle=_linestyle(style), linewidth=1.1)
+        case Mark(x, y, style):
+            if element.bar:
+                axes.plot([x, x], element.bar, color=style.on_light, linewidth=1)
+            axes.plot(x, y, style.marker, color=style.on_light, markersize=5.5)
+        case Dot(x, y, style):
+            axes.plot(x, y, ".", color=style.on_light, alpha=0.6, markersize=5, markeredgewidth=0)
+        case Cut(x, style):
+            axes.plot(x, top, "^", color=style.on_light, markersize=5, clip_on=False)
+        case Star(x, y):
+            axes.plot(x, y, "*k", fillstyle="none", markersize=9)
+        case Label(x, y, text):
+            axes.annotate(text, (x, y), (4, 4), textcoords="offset points", fontsize=7, color="#444444")
+        case Frontier(xs, ys):
+            axes.plot(xs, ys, color="#999999", linestyle="--", linewidth=1)
+        case Rule(x):
+            axes.axvline(x, color="#aaaaaa", linewidth=0.8, linestyle=":")
 
 
 def _linestyle(style: Style) -> Any:
@@ -245,6 +163,5 @@ def _linestyle(style: Style) -> Any:
 def _finish(name: str, figure: Figure) -> StaticFigure:
     svg, png = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    figure.set_layout_engine("none")  # keep the first layout
     figure.savefig(png, format="png", metadata={"Software": None})
     return StaticFigure(name, svg.getvalue(), png.getvalue())

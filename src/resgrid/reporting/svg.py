@@ -8,13 +8,15 @@ line's network and values.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from resgrid.reporting.axes import Axis
+from resgrid.reporting.chart import Band, Chart, Cut, Dot, Element, Frontier, Label, Line, Mark, Rule, Star, Through
 from resgrid.reporting.style import Style
 
 WIDTH, HEIGHT = 400, 270
@@ -57,177 +59,146 @@ class _Label(NamedTuple):
         return left < end and begin < right and abs(self.baseline - other.baseline) < _LINE_HEIGHT
 
 
-class Chart:
-    """One chart: a title, two axes, and the elements drawn between them.
+def render(chart: Chart) -> Markup:
+    """Return a chart as an SVG element."""
+    frame = [Markup('<text class="name" x="{}" y="16">{}</text>').format(_LEFT, chart.title)]
+    for value, text in chart.y.ticks:
+        top = round(_TOP + PLOT_HEIGHT * (1 - float(chart.y.place(value))), 1)
+        frame.append(
+            Markup('<path class="grid" d="M{} {}h{}"/><text class="tick" x="{}" y="{}" text-anchor="end">{}</text>')
+            .format(_LEFT, top, PLOT_WIDTH, _LEFT - 6, top + 3.5, text)
+        )  # fmt: skip
+    for value, text in spaced_ticks(chart.x):
+        left = round(_LEFT + PLOT_WIDTH * float(chart.x.place(value)), 1)
+        frame.append(
+            Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(
+                left, HEIGHT - _BOTTOM + 15, text
+            )
+        )
+    frame.append(
+        Markup('<path class="axis" d="M{} {}h{}"/>').format(_LEFT, HEIGHT - _BOTTOM, PLOT_WIDTH)
+        + Markup('<text class="axis-label" x="{}" y="{}" text-anchor="middle">{}</text>').format(
+            _LEFT + PLOT_WIDTH / 2, HEIGHT - 6, chart.x.label
+        )
+        + Markup(
+            '<text class="axis-label" transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>'
+        ).format(_TOP + PLOT_HEIGHT / 2, chart.y.label)
+    )
+    drawing = _Drawing(chart.x, chart.y)
+    return Markup(
+        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}'
+        '<svg class="plot" x="{}" y="{}" width="{}" height="{}" data-x="{}" data-y="{}" data-x-label="{}">{}'
+        "</svg></svg>"
+    ).format(
+        WIDTH,
+        HEIGHT,
+        chart.alt,
+        Markup("").join(frame),
+        _LEFT,
+        _TOP,
+        PLOT_WIDTH,
+        PLOT_HEIGHT,
+        _scale(chart.x),
+        _scale(chart.y),
+        chart.x.label,
+        Markup("").join(map(drawing.draw, chart.elements)),
+    )
 
-    Args:
-        alt: description of the chart for screen readers.
-    """
 
-    def __init__(self, title: str, x: Axis, y: Axis, alt: str) -> None:
-        self.title, self.x, self.y, self.alt = title, x, y, alt
-        self._drawn: list[Markup] = []
+def spaced_ticks(axis: Axis) -> Sequence[tuple[float, str]]:
+    """Return those of a horizontal axis's ticks whose texts have room."""
+    every = max(1, math.ceil(sum(len(text) + 1 for _, text in axis.ticks) * 6 / PLOT_WIDTH))
+    return axis.ticks[::every]
+
+
+class _Drawing:
+    """The elements of one chart, in pixels of its plot."""
+
+    def __init__(self, x: Axis, y: Axis) -> None:
+        self._x, self._y = x, y
         self._labels: list[_Label] = []
 
-    def line(
-        self,
-        xs: ArrayLike,
-        ys: ArrayLike,
-        style: Style,
-        network: str,
-        weight: str = "bold",
-        curve: str | None = None,
-        source: str = "",
-    ) -> None:
-        """Draw a line of one network.
-
-        Args:
-            weight: `bold` or `thin`.
-            curve: the column of `curve.csv` that is drawn; the page contains its values once, for all charts.
-            source: `<file>#<column>` of each cell whose mean is drawn.
-        """
-        xs, ys = np.asarray(xs, dtype=float), np.asarray(ys, dtype=float)
-        attributes = Markup(' data-curve="{}"').format(curve) if curve else _values(xs, ys, source)
-        self._drawn.append(
-            Markup('<path class="line {} {}" data-network="{}"{}{} d="{}"/>').format(
-                weight, style.color, network, _dash(style), attributes, self._path(xs, ys)
-            )
-        )
-
-    def band(self, xs: ArrayLike, lows: ArrayLike, highs: ArrayLike, style: Style, network: str) -> None:
-        """Shade the area between two lines of one network."""
-        there, back = np.asarray(xs, dtype=float), np.asarray(xs, dtype=float)[::-1]
-        edge = self._path(
-            np.concatenate([there, back]), np.concatenate([np.asarray(lows, float), np.asarray(highs, float)[::-1]])
-        )
-        self._drawn.append(
-            Markup('<path class="band {}" data-network="{}" d="{}Z"/>').format(style.color, network, edge)
-        )
-
-    def connect(self, xs: ArrayLike, ys: ArrayLike, style: Style) -> None:
-        """Draw a line through the markers of one kind, which belong to several networks."""
-        path = self._path(np.asarray(xs, dtype=float), np.asarray(ys, dtype=float))
-        self._drawn.append(Markup('<path class="through"{} d="{}"/>').format(_dash(style), path))
-
-    def mark(
-        self, x: float, y: float, style: Style, network: str, tooltip: str, source: str, bar: float | None = None
-    ) -> None:
-        """Draw a network's marker.
-
-        Args:
-            source: `<file>#<field>` of each cell whose mean is `y`.
-            bar: half the length of the error bar, in units of y.
-        """
-        error_bar = Markup("")
-        if bar:
-            ends = self._path(np.array([x, x]), np.array([y - bar, y + bar]))
-            error_bar = Markup('<path class="error-bar {}" d="{}"/>').format(style.color, ends)
-        left, top = self._point(x, y)
-        self._drawn.append(
-            Markup(
-                '<g class="mark" data-network="{}" data-y="{:.10g}" data-source="{}" data-how="mean">'
-                '<title>{}</title>{}<path class="{}" d="{}" transform="translate({} {})"/></g>'
-            ).format(network, y, source, tooltip, error_bar, style.color, _MARKERS[style.marker], left, top)
-        )
-
-    def dot(self, x: float, y: float, style: Style, network: str) -> None:
-        """Draw one seed next to its network's marker."""
-        left, top = self._point(x, y)
-        self._drawn.append(
-            Markup('<circle class="dot {}" data-network="{}" cx="{}" cy="{}" r="1.7"/>').format(
-                style.color, network, left, top
-            )
-        )
-
-    def star(self, x: float, y: float, tooltip: str) -> None:
-        """Draw a published number."""
-        left, top = self._point(x, y)
-        self._drawn.append(
-            Markup('<g class="star"><title>{}</title><path d="{}" transform="translate({} {})"/></g>').format(
-                tooltip, _STAR, left, top
-            )
-        )
-
-    def label(self, x: float, y: float, text: str, network: str = "") -> None:
-        """Write text next to a point, on a side where it overlaps neither the plot's edge nor earlier text."""
-        left, top = self._point(x, y)
-        places = [_Label(left + 6, top - 5, text, "start"), _Label(left - 6, top - 5, text, "end")]
-        places += [_Label(left - 6, top + 13, text, "end"), _Label(left + 6, top + 13, text, "start")]
-        free = (label for label in places if label.is_inside and not any(map(label.overlaps, self._labels)))
-        label = next(free, places[0])
-        self._labels.append(label)
-        self._drawn.append(
-            Markup('<text class="label" x="{}" y="{}" text-anchor="{}" data-network="{}">{}</text>').format(
-                round(label.x, 1), round(label.baseline, 1), label.anchor, network, text
-            )
-        )
-
-    def frontier(self, xs: ArrayLike, ys: ArrayLike) -> None:
-        """Draw the stepped line below which no network lies."""
-        path = self._path(np.asarray(xs, dtype=float), np.asarray(ys, dtype=float))
-        self._drawn.append(Markup('<path class="frontier" d="{}"/>').format(path))
-
-    def rule(self, x: float) -> None:
-        """Draw a dotted vertical line, such as where the learning rate drops."""
-        self._drawn.append(
-            Markup('<path class="rule" d="{}"/>').format(
-                self._path(np.array([x, x]), np.array([self.y.low, self.y.high]))
-            )
-        )
-
-    def __html__(self) -> str:
-        frame = [Markup('<text class="name" x="{}" y="16">{}</text>').format(_LEFT, self.title)]
-        for value, text in self.y.ticks:
-            top = round(_TOP + PLOT_HEIGHT * (1 - float(self.y.place(value))), 1)
-            frame.append(
-                Markup('<path class="grid" d="M{} {}h{}"/><text class="tick" x="{}" y="{}" text-anchor="end">{}</text>')
-                .format(_LEFT, top, PLOT_WIDTH, _LEFT - 6, top + 3.5, text)
-            )  # fmt: skip
-        thin = max(1, math.ceil(sum(len(text) + 1 for _, text in self.x.ticks) * 6 / PLOT_WIDTH))
-        for value, text in self.x.ticks[::thin]:
-            left = round(_LEFT + PLOT_WIDTH * float(self.x.place(value)), 1)
-            frame.append(
-                Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                    left, HEIGHT - _BOTTOM + 15, text
+    def draw(self, element: Element) -> Markup:
+        match element:
+            case Line():
+                drawn = self._line(element)
+            case Band():
+                drawn = self._band(element)
+            case Through():
+                path = self._path(element.xs, element.ys)
+                drawn = Markup('<path class="through"{} d="{}"/>').format(_dash(element.style), path)
+            case Mark():
+                drawn = self._mark(element)
+            case Dot():
+                drawn = Markup('<circle class="dot {}" data-network="{}" cx="{}" cy="{}" r="1.7"/>').format(
+                    element.style.color, element.network, *self._point(element.x, element.y)
                 )
-            )
-        frame.append(
-            Markup('<path class="axis" d="M{} {}h{}"/>').format(_LEFT, HEIGHT - _BOTTOM, PLOT_WIDTH)
-            + Markup('<text class="axis-label" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                _LEFT + PLOT_WIDTH / 2, HEIGHT - 6, self.x.label
-            )
-            + Markup(
-                '<text class="axis-label" transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>'
-            ).format(_TOP + PLOT_HEIGHT / 2, self.y.label)
+            case Cut():
+                left, _ = self._point(element.x, self._y.high)
+                drawn = Markup(
+                    '<g class="cut" data-network="{}"><title>{}</title><path class="{}" d="M{} 0l4 7h-8Z"/></g>'
+                ).format(element.network, element.tooltip, element.style.color, left)
+            case Star():
+                drawn = Markup(
+                    '<g class="star"><title>{}</title><path d="{}" transform="translate({} {})"/></g>'
+                ).format(element.tooltip, _STAR, *self._point(element.x, element.y))
+            case Label():
+                drawn = self._label(element)
+            case Frontier():
+                drawn = Markup('<path class="frontier" d="{}"/>').format(self._path(element.xs, element.ys))
+            case Rule():
+                ends = self._path(np.array([element.x] * 2), np.array([self._y.low, self._y.high]))
+                drawn = Markup('<path class="rule" d="{}"/>').format(ends)
+        return drawn
+
+    def _line(self, line: Line) -> Markup:
+        attributes = (
+            Markup(' data-curve="{}"').format(line.curve) if line.curve else _values(line.xs, line.ys, line.source)
         )
-        return str(
-            Markup(
-                '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}'
-                '<svg class="plot" x="{}" y="{}" width="{}" height="{}" data-x="{}" data-y="{}" data-x-label="{}">{}'
-                "</svg></svg>"
-            ).format(
-                WIDTH,
-                HEIGHT,
-                self.alt,
-                Markup("").join(frame),
-                _LEFT,
-                _TOP,
-                PLOT_WIDTH,
-                PLOT_HEIGHT,
-                _scale(self.x),
-                _scale(self.y),
-                self.x.label,
-                Markup("").join(self._drawn),
-            )
+        return Markup('<path class="line {} {}" data-network="{}"{}{} d="{}"/>').format(
+            *(line.weight, line.style.color, line.network, _dash(line.style), attributes, self._path(line.xs, line.ys))
+        )
+
+    def _band(self, band: Band) -> Markup:
+        known = np.isfinite(band.lows) & np.isfinite(band.highs)
+        xs, lows, highs = band.xs[known], band.lows[known], band.highs[known]
+        edge = self._path(np.concatenate([xs, xs[::-1]]), np.concatenate([lows, highs[::-1]]))
+        return Markup('<path class="band {}" data-network="{}" d="{}Z"/>').format(band.style.color, band.network, edge)
+
+    def _mark(self, mark: Mark) -> Markup:
+        bar = Markup("")
+        if mark.bar:
+            ends = self._path(np.array([mark.x, mark.x]), np.array(mark.bar))
+            bar = Markup('<path class="error-bar {}" d="{}"/>').format(mark.style.color, ends)
+        source = Markup(' data-source="{}" data-how="mean"').format(mark.source) if mark.source else Markup("")
+        left, top = self._point(mark.x, mark.y)
+        return Markup(
+            '<g class="mark" data-network="{}" data-y="{:.10g}"{}>'
+            '<title>{}</title>{}<path class="{}" d="{}" transform="translate({} {})"/></g>'
+        ).format(
+            *(mark.network, mark.y, source, mark.tooltip, bar),
+            *(mark.style.color, _MARKERS[mark.style.marker], left, top),
+        )
+
+    def _label(self, label: Label) -> Markup:
+        """Write text on a side of its point where it overlaps neither the plot's edge nor earlier text."""
+        left, top = self._point(label.x, label.y)
+        places = [_Label(left + 6, top - 5, label.text, "start"), _Label(left - 6, top - 5, label.text, "end")]
+        places += [_Label(left - 6, top + 13, label.text, "end"), _Label(left + 6, top + 13, label.text, "start")]
+        free = (place for place in places if place.is_inside and not any(map(place.overlaps, self._labels)))
+        place = next(free, places[0])
+        self._labels.append(place)
+        return Markup('<text class="label" x="{}" y="{}" text-anchor="{}" data-network="{}">{}</text>').format(
+            round(place.x, 1), round(place.baseline, 1), place.anchor, label.text, label.text
         )
 
     def _point(self, x: float, y: float) -> tuple[float, float]:
-        left = PLOT_WIDTH * float(self.x.place(x))
-        return round(left, 1), round(PLOT_HEIGHT * (1 - float(self.y.place(y))), 1)
+        left = PLOT_WIDTH * float(self._x.place(x))
+        return round(left, 1), round(PLOT_HEIGHT * (1 - float(self._y.place(y))), 1)
 
     def _path(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> str:
         """Return SVG's path through the points, with gaps where values are missing."""
-        lefts, tops = PLOT_WIDTH * self.x.place(xs), PLOT_HEIGHT * (1 - self.y.place(ys))
+        lefts, tops = PLOT_WIDTH * self._x.place(xs), PLOT_HEIGHT * (1 - self._y.place(ys))
         parts: list[str] = []
         letter = "M"
         for left, top in zip(lefts.tolist(), tops.tolist(), strict=True):

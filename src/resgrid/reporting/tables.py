@@ -9,6 +9,7 @@ from resgrid.artifacts.files import csv_bytes
 from resgrid.reporting.content import Content
 from resgrid.reporting.formatting import number
 from resgrid.reporting.results import Measure, NetworkResult, Results
+from resgrid.reporting.seed_noise import ImagesOfOneKind, SeedNoise
 from resgrid.reporting.selection import selections
 from resgrid.reporting.statistics import Sample
 from resgrid.reporting.verdicts import Verdict
@@ -70,12 +71,14 @@ class Table:
 
 
 def report_tables(content: Content) -> list[Table]:
-    """Return the tables of verdicts, errors, cost and selection."""
+    """Return the tables of verdicts, errors, cost, selection, noise between seeds, and images of one kind."""
     return [
         _verdicts(content.verdicts),
         _errors(content.results),
         _cost(content.results),
         _selection(content.results),
+        _noise(content.noises),
+        _images_of_one_kind(content.images_of_one_kind),
     ]
 
 
@@ -132,6 +135,24 @@ def _selection(results: Results) -> Table:
         *("inflation", "inflation_expected_by_chance", "optimism_of_validation"),
     )
     return Table("selection", columns, rows)
+
+
+def _noise(noises: Iterable[SeedNoise]) -> Table:
+    rows = [
+        (*_about(row.network), row.deviation, row.of_test_set, row.rest, row.churn, row.calibration_error)
+        for row in noises
+    ]
+    parts = ("deviation", "deviation_by_test_set", "rest_of_deviation", "churn", "calibration_error")
+    return Table("noise", ("network", "depth", "n", *parts), rows)
+
+
+def _images_of_one_kind(pairs: Iterable[ImagesOfOneKind]) -> Table:
+    rows = [
+        (row.plain.name, row.residual.name, row.both, len(row.only_residual), len(row.only_plain), row.neither)
+        for row in pairs
+    ]
+    columns = ("plain", "residual", "both_right", "only_residual_right", "only_plain_right", "neither_right")
+    return Table("images-of-one-kind", columns, rows)
 
 
 def _about(network: NetworkResult) -> tuple[str, int | None, int]:
