@@ -18,6 +18,7 @@ _FIRST_BOTTLENECK_DEPTH = 50
 # The field that each modifier of a plain or residual network sets, and its value.
 _MODIFIERS: dict[str, tuple[str, Any]] = {
     "imagenet": ("images", "imagenet"),
+    "stem3x3": ("images", "stem3x3"),
     "A": ("shortcut", "A"),
     "B": ("shortcut", "B"),
     "C": ("shortcut", "C"),
@@ -96,7 +97,8 @@ class PlainOrResidual(Network):
     """A plain or residual network of the paper, for small images (section 4.2) or ImageNet (Table 1).
 
     Attributes:
-        images: the kind of images that the network is made for.
+        images: the kind of images that the network is made for; `stem3x3` is the ImageNet network for small images,
+            with a 3×3 stem and without max pooling.
         bottleneck: whether the blocks are 1×1, 3×3 and 1×1 convolutions (Fig. 5, right) instead of two 3×3.
         stride_in: the bottleneck's convolution that has the stride: the first `1x1` (the paper) or the `3x3`.
         norm: the position of batch norm; `resgrid.models.blocks` has the formulas.
@@ -104,7 +106,7 @@ class PlainOrResidual(Network):
     """
 
     depth: int
-    images: Literal["cifar", "imagenet"] = "cifar"
+    images: Literal["cifar", "imagenet", "stem3x3"] = "cifar"
     bottleneck: bool = False
     stride_in: Literal["1x1", "3x3"] = "1x1"
     norm: Norm = "paper"
@@ -118,7 +120,7 @@ class PlainOrResidual(Network):
 
     @property
     def module(self) -> str:
-        return self.images
+        return "cifar" if self.images == "cifar" else "imagenet"
 
     @property
     def modifier(self) -> str:
@@ -132,7 +134,7 @@ class PlainOrResidual(Network):
     def _modifiers(self) -> list[str]:
         """In the order of the name; empty texts for defaults."""
         return [
-            "imagenet" if self.images == "imagenet" else "",
+            self.images if self.images != "cifar" else "",
             "bottleneck" if self.bottleneck and self.images == "cifar" else "",
             "stride3x3" if self.stride_in == "3x3" else "",
             self.norm if self.norm != "paper" else "",
@@ -142,7 +144,7 @@ class PlainOrResidual(Network):
     @property
     def blocks_per_stage(self) -> tuple[int, ...]:
         """Blocks in each stage: n, where depth is 6n+2, or 9n+2 with bottlenecks; Table 1 for ImageNet."""
-        if self.images == "imagenet":
+        if self.images != "cifar":
             return IMAGENET_BLOCKS[self.depth]
         return ((self.depth - 2) // (9 if self.bottleneck else 6),) * 3
 
@@ -255,10 +257,10 @@ def _parse_plain_or_residual(name: str, word: str, depth: int, modifiers: list[s
         raise ValueError(
             f"{name!r}: a plain network has no shortcut option; use plain{depth} or resnet{depth} with -{option}"
         )
-    if values.get("images") == "imagenet":
+    if "images" in values:
         if "bottleneck" in values:
             raise ValueError(
-                f"{name!r}: an ImageNet network has bottlenecks from depth {_FIRST_BOTTLENECK_DEPTH} on; "
+                f"{name!r}: ImageNet networks have bottlenecks from depth {_FIRST_BOTTLENECK_DEPTH} on; "
                 "omit -bottleneck"
             )
         values["bottleneck"] = depth >= _FIRST_BOTTLENECK_DEPTH
@@ -277,7 +279,7 @@ def _parse_plain_or_residual(name: str, word: str, depth: int, modifiers: list[s
 
 def _check_depth(name: str, network: PlainOrResidual) -> None:
     depth = network.depth
-    if network.images == "imagenet":
+    if network.images != "cifar":
         if depth not in IMAGENET_BLOCKS:
             raise ValueError(f"{name!r}: depth {depth} is not an ImageNet depth; use {_IMAGENET_DEPTHS}")
     elif network.bottleneck:
@@ -286,7 +288,7 @@ def _check_depth(name: str, network: PlainOrResidual) -> None:
     elif depth < 8 or (depth - 2) % 6:
         raise ValueError(
             f"{name!r}: depth {depth} is not 6n+2; use {_CIFAR_DEPTHS}, or with -bottleneck {_BOTTLENECK_DEPTHS}, "
-            f"or with -imagenet {_IMAGENET_DEPTHS}"
+            f"or with -imagenet or -stem3x3 {_IMAGENET_DEPTHS}"
         )
 
 

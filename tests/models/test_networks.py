@@ -26,6 +26,8 @@ SMALL = [
     "plain18-imagenet",
     "resnet18-imagenet-A",
     "resnet50-imagenet-B",
+    "plain18-stem3x3",
+    "resnet18-stem3x3-B",
     "vgg11-cifar",
     "inception-cifar",
     "googlenet-cifar",
@@ -45,6 +47,12 @@ SMALL = [
         ("resnet110-A", 1_727_962),
         ("resnet20-B", 272_474),
         ("resnet20-C", 283_962),
+        # kuangliu's pytorch-cifar: ResNet18 has 11,173,962 and ResNet34 21,282,122.
+        ("resnet18-stem3x3-B", 11_173_962),
+        ("resnet34-stem3x3-B", 21_282_122),
+        # Without the three projections.
+        ("plain18-stem3x3", 11_173_962 - 64 * 128 - 2 * 128 - 128 * 256 - 2 * 256 - 256 * 512 - 2 * 512),
+        ("resnet18-stem3x3-A", 11_000_138),
         # Identity Mappings in Deep Residual Networks: 1.7 million.
         ("resnet164-B-bottleneck", 1_704_154),
         ("resnet164-B-bottleneck-preact", 1_703_258),

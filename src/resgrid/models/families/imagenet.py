@@ -1,4 +1,4 @@
-"""Plain and residual networks for ImageNet (the paper, Table 1)."""
+"""Plain and residual networks for ImageNet (the paper, Table 1), also with a stem for small images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ class ImagenetNetwork(nn.Module):
     """A 7×7 stem with stride 2, 3×3 max pooling, four stages, global average pooling and a linear layer.
 
     The first block of each stage after the first halves height and width. With bottlenecks, the stages have 4 times the
-    channels. Weights have the names of torchvision's ResNets, whose networks have option B and `stride3x3`.
+    channels. With `stem3x3`, the stem is one 3×3 convolution and there is no max pooling, as in many tutorials on
+    CIFAR-10 and MNIST (https://github.com/kuangliu/pytorch-cifar). Weights have the names of torchvision's ResNets,
+    whose networks have option B and `stride3x3`.
 
     Args:
         network: the parsed name.
@@ -36,10 +38,13 @@ class ImagenetNetwork(nn.Module):
         expansion = BOTTLENECK_EXPANSION if network.bottleneck else 1
         first, second, third, fourth = (expansion * channels for channels in STAGE_CHANNELS)
         blocks = network.blocks_per_stage
-        self.conv1 = convolution(in_channels, STEM_CHANNELS, 7, stride=2, bias=network.norm == "nonorm")
+        size, stride = (3, 1) if network.images == "stem3x3" else (7, 2)
+        self.conv1 = convolution(in_channels, STEM_CHANNELS, size, stride=stride, bias=network.norm == "nonorm")
         if network.norm != "preact":
             self.bn1 = normalization(STEM_CHANNELS, network.norm)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.maxpool: nn.Module = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        if network.images == "stem3x3":
+            self.maxpool = nn.Identity()
         self.layer1 = build_stage(STEM_CHANNELS, first, blocks[0], 1, network)
         self.layer2 = build_stage(first, second, blocks[1], 2, network)
         self.layer3 = build_stage(second, third, blocks[2], 2, network)
@@ -52,7 +57,7 @@ class ImagenetNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalized images (N, in_channels, H, W) to logits (N, num_classes)."""
-        x = self.conv1(x)  # (N, 64, H/2, W/2)
+        x = self.conv1(x)  # (N, 64, H/2, W/2); with stem3x3, here and below, 2 and then 4 times the height and width
         if self.network.norm != "preact":
             x = normalize_and_activate(x, self.bn1, self.network)
         x = self.maxpool(x)  # (N, 64, H/4, W/4)
