@@ -109,8 +109,8 @@ class _TimedRun(Untracked):
         self._run.log_points([Point(key, step, value, now) for key, value in values.items()])
         self.seconds.append(time.perf_counter() - began)
 
-    def finish(self, status: str = "FINISHED") -> bool:
-        self._run.finish(status)
+    def finish(self, status: str = "FINISHED", ended: int | None = None) -> bool:
+        self._run.finish(status, ended)
         return True
 
 

@@ -37,15 +37,15 @@ class Browser:
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
-    def open(self, file: Path, fragment: str = "", width: int = 1200, scripts: bool = True) -> None:
-        """Load a file and wait until it is there."""
+    def open(self, file: Path | str, fragment: str = "", width: int = 1200, scripts: bool = True) -> None:
+        """Load a file, or a URL of this machine, and wait until it is there."""
         self.complaints.clear()
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500
         )
         self._go("about:blank")  # another fragment alone would load nothing
-        self._go(file.as_uri() + (f"#{fragment}" if fragment else ""))
+        self._go((file if isinstance(file, str) else file.as_uri()) + (f"#{fragment}" if fragment else ""))
 
     def evaluate(self, expression: str) -> Any:
         """The JSON value of a JavaScript expression in the page."""
@@ -116,8 +116,8 @@ def start_browser(profile: Path) -> Iterator[Browser]:
     assert CHROMIUM is not None
     command = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run",
-        "--disable-component-update", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND",
-        f"--user-data-dir={profile}",
+        "--disable-component-update", "--disable-background-networking",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}",
     ]  # fmt: skip
     to_read, commands = os.pipe()
     answers, to_write = os.pipe()

@@ -18,6 +18,7 @@ from mlflow.entities import ViewType
 
 from resgrid.artifacts.run_record import record_path
 from resgrid.cells import Cell
+from resgrid.commands.track import describe
 from resgrid.tracking import Run, queue, start_run
 from resgrid.tracking.catch_up import catch_up
 from resgrid.tracking.records import CellRun, read_record
@@ -87,15 +88,15 @@ def test_a_killed_server_costs_one_warning_and_gets_everything_later(
     assert (record.unsent, record.run_id, record.tracking_uri) == (True, run.run.run_id, server.url)
 
     server.start()
-    catch_up()
+    catch_up(describe)
     assert "plain8-0: sent to MLflow" in capsys.readouterr().err
     assert steps(record.run_id) == steps(record.run_id, "train/loss") == [10, 20, 30, 40, 50]
     stored = MlflowClient(server.url).get_run(record.run_id)
     assert (stored.info.status, stored.data.params) == ("FINISHED", {"optimizer.lr": "0.1"})
     assert "metrics.json" in [file.path for file in MlflowClient(server.url).list_artifacts(record.run_id)]
-    figures = MlflowClient(server.url).list_artifacts(record.run_id, "figures")
-    assert [file.path for file in figures] == ["figures/curve.png"]
-    catch_up()
+    figures = MlflowClient(server.url).list_artifacts(record.run_id, "images")
+    assert {file.path.partition("+timestamp")[0] for file in figures} == {"images/figures~curve+step+50"}
+    catch_up(describe)
     assert "plain8-0" not in capsys.readouterr().err
 
 
@@ -205,7 +206,7 @@ def test_an_experiment_deleted_during_the_run_costs_one_warning(capsys: pytest.C
     run.finish()
     assert len(warnings(capsys)) == 1
     assert run.record.unsent
-    catch_up()
+    catch_up(describe)
     record = read_record(Cell("plain8", 0), "f" * 64)
     assert record is not None
     assert (record.unsent, steps(record.run_id)) == (False, [10, 20, 30, 40, 50])

@@ -9,7 +9,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from resgrid.terminal import console
 
@@ -18,6 +18,20 @@ EMBEDDED = Path(os.environ.get("RESGRID_TRACKING", "mlruns"))
 
 # A sweep names its own run in this variable: the runs of its cells are its children.
 PARENT_RUN = "RESGRID_PARENT_RUN"
+
+
+class Dataset(NamedTuple):
+    """The data of a run, as MLflow lists data sets.
+
+    Attributes:
+        name: label of the data set.
+        digest: first letters of the hash of the prepared arrays.
+        counts: images by split.
+    """
+
+    name: str
+    digest: str
+    counts: Mapping[str, int]
 
 
 class Run(Protocol):
@@ -41,8 +55,19 @@ class Run(Protocol):
         """Set tags; later values replace earlier ones."""
         ...
 
+    def log_dataset(self, dataset: Dataset) -> None:
+        """Record the data of the run; the same data are recorded once."""
+        ...
+
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Record the values of a step. Values that the run already holds for the step are not recorded twice."""
+        ...
+
+    def log_model(self, name: str, dataset: Dataset | None, metrics: Mapping[str, float]) -> None:
+        """Record the run's model with its parameters, its metrics and their data set; only the first call counts.
+
+        The metrics, at step 0, are also the run's.
+        """
         ...
 
     def log_file(self, path: Path) -> None:
@@ -53,8 +78,12 @@ class Run(Protocol):
         """Attach a text file."""
         ...
 
-    def finish(self, status: str = "FINISHED") -> bool:
-        """End the run as FINISHED, FAILED or KILLED; tell whether the store received everything."""
+    def finish(self, status: str = "FINISHED", ended: int | None = None) -> bool:
+        """End the run as FINISHED, FAILED or KILLED; tell whether the store received everything.
+
+        Args:
+            ended: end of the run in milliseconds since 1970; None for now.
+        """
         ...
 
 
@@ -68,13 +97,17 @@ class Untracked:
 
     def set_tags(self, tags: Mapping[str, str]) -> None: ...
 
+    def log_dataset(self, dataset: Dataset) -> None: ...
+
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def log_model(self, name: str, dataset: Dataset | None, metrics: Mapping[str, float]) -> None: ...
 
     def log_file(self, path: Path) -> None: ...
 
     def log_text(self, name: str, text: str) -> None: ...
 
-    def finish(self, status: str = "FINISHED") -> bool:
+    def finish(self, status: str = "FINISHED", ended: int | None = None) -> bool:
         return False
 
 
@@ -84,6 +117,7 @@ def start_run(
     run_id: str | None,
     on_open: Callable[[str], None] | None = None,
     monitors: bool = True,
+    started: int | None = None,
 ) -> Run:
     """Open a run.
 
@@ -93,6 +127,7 @@ def start_run(
         run_id: of the run to continue; if it is None or deleted, a new run begins.
         on_open: called with the run's id as soon as the store has opened the run, in another thread.
         monitors: whether system metrics of this machine are recorded.
+        started: start of a new run in milliseconds since 1970; None for now.
     """
     if importlib.util.find_spec("mlflow") is None:
         console.print("mlflow is not installed: the run is not tracked; its files under runs/ are complete")
@@ -100,4 +135,4 @@ def start_run(
     from resgrid.tracking.mlflow_run import MlflowRun  # mlflow takes two seconds to import
     from resgrid.tracking.queue import QueuedRun
 
-    return QueuedRun(lambda: MlflowRun.start(name, experiment, run_id, monitors), on_open)
+    return QueuedRun(lambda: MlflowRun.start(name, experiment, run_id, monitors, started), on_open)

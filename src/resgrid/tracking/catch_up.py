@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow import MlflowClient
+from PIL import Image
 
 from resgrid.artifacts.cell_files import CellPaths, TrainMetrics
 from resgrid.artifacts.files import state_folder
@@ -16,22 +17,35 @@ from resgrid.terminal import console
 from resgrid.tracking.abandoned import end_abandoned_runs
 from resgrid.tracking.cells import send_results
 from resgrid.tracking.figures import draw_figures
+from resgrid.tracking.groups import Describe, write_groups
 from resgrid.tracking.mlflow_run import is_permanent
 from resgrid.tracking.records import CellRun
+from resgrid.tracking.runs import find_runs, is_cell, mark_states, present_runs
 from resgrid.tracking.store import first_line, open_client, server_or_database
+from resgrid.tracking.views import write_views
 
 
-def catch_up() -> None:
-    """Send the figures of finished cells and what MLflow may lack else, and end the runs of dead processes.
+def catch_up(describe: Describe) -> None:
+    """Send the figures of finished cells and what MLflow may lack else, and bring what MLflow's pages show up to date.
+
+    Args:
+        describe: the report's statistics of a metric over seeds.
 
     Raises:
         OSError: a run record can't be written.
         ValueError: the store can't be opened, or a file is damaged.
     """
     client = open_client()
-    end_abandoned_runs(client, [experiment.experiment_id for experiment in client.search_experiments()])
+    experiments = client.search_experiments()
+    end_abandoned_runs(client, [experiment.experiment_id for experiment in experiments])
     for record in _incomplete():
         console.print(f"{record.cell}: {_send(client, record)}", markup=False)
+    present = present_runs()
+    for experiment in experiments:
+        runs = find_runs(client, experiment.experiment_id, "tags.cell LIKE '%'")
+        if cells := [run for run in runs if is_cell(run)]:
+            write_groups(client, experiment.experiment_id, mark_states(client, cells, present), describe)
+            write_views(client, experiment)
 
 
 def _incomplete() -> Iterator[RunRecord]:
@@ -57,6 +71,7 @@ def _send(client: MlflowClient, record: RunRecord) -> str:
         return "MLflow lacks a part; run `resgrid track` again"
     try:
         _send_figures(client, record.run_id, paths)
+        _send_weights(client, record.run_id, paths)
     except Exception as error:  # of MLflow, of SQLAlchemy, or of a database's driver
         if not is_permanent(error):
             return f"MLflow lacks the figures ({first_line(error)}); run `resgrid track` again"
@@ -65,7 +80,13 @@ def _send(client: MlflowClient, record: RunRecord) -> str:
 
 
 def _send_figures(client: MlflowClient, run_id: str, paths: CellPaths) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        for name, picture in draw_figures(paths).items():
-            (Path(folder) / name).write_bytes(picture)
-        client.log_artifacts(run_id, folder, "figures")
+    """Send figures as images of the last step, which MLflow's pages show next to those of other runs."""
+    step = TrainMetrics.read(paths.metrics).steps
+    for name, picture in draw_figures(paths).items():
+        client.log_image(run_id, Image.open(io.BytesIO(picture)), key=f"figures/{Path(name).stem}", step=step)
+
+
+def _send_weights(client: MlflowClient, run_id: str, paths: CellPaths) -> None:
+    outputs = client.get_run(run_id).outputs
+    if outputs is not None and outputs.model_outputs and paths.weights.is_file():
+        client.log_model_artifact(outputs.model_outputs[0].model_id, str(paths.weights))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import getpass
+import json
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from resgrid.tracking import PARENT_RUN
+from resgrid.tracking import PARENT_RUN, Dataset
 from resgrid.tracking.abandoned import PROCESS, end_abandoned_runs, this_process
 from resgrid.tracking.store import experiment_id, open_client, tracking_uri
+from resgrid.tracking.tags import PARENT, SEARCH, SOURCE, TRIAL, TYPE
 
 # The order matters: `store` sets what mlflow reads when it is imported.
 from mlflow import MlflowClient  # isort: skip
-from mlflow.entities import Metric, Param, RunTag  # isort: skip
+from mlflow.entities import Dataset as MlflowDataset  # isort: skip
+from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag  # isort: skip
 from mlflow.exceptions import MlflowException  # isort: skip
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # isort: skip
 
@@ -24,7 +28,7 @@ SYSTEM_METRICS_SECONDS = 5
 # The store answered, and would give the same answer again.
 _PERMANENT = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST")
 
-_METRICS_AT_ONCE = 1000  # MLflow's limit
+METRICS_AT_ONCE = 1000  # MLflow's limit
 
 
 class Point(NamedTuple):
@@ -45,6 +49,8 @@ class MlflowRun:
 
     def __init__(self, client: MlflowClient, run_id: str, monitors: bool) -> None:
         self._client, self.run_id = client, run_id
+        self._inherited = _inherited_tags(client, os.environ.get(PARENT_RUN))
+        self.set_tags({})
         self._logged = self._points_in_store()
         logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
         self._monitor = SystemMetricsMonitor(
@@ -57,11 +63,12 @@ class MlflowRun:
             self._monitor.start()
 
     @classmethod
-    def start(cls, name: str, experiment: str, run_id: str | None, monitors: bool) -> Self:
+    def start(cls, name: str, experiment: str, run_id: str | None, monitors: bool, started: int | None = None) -> Self:
         """Continue a run, or create one if `run_id` is None or names no run, and end runs of dead processes.
 
         Args:
             monitors: whether system metrics of this machine are recorded.
+            started: start of a new run in milliseconds since 1970; None for now.
         """
         client = open_client()
         if run_id is not None and _is_active(client, run_id):
@@ -69,9 +76,8 @@ class MlflowRun:
             client.set_tag(run_id, PROCESS, this_process())
         else:
             tags = {"mlflow.source.type": "LOCAL", "mlflow.user": _user(), PROCESS: this_process()}
-            run_id = str(client.create_run(experiment_id(client, experiment), run_name=name, tags=tags).info.run_id)
-        if parent := os.environ.get(PARENT_RUN):
-            client.set_tag(run_id, "mlflow.parentRunId", parent)
+            created = client.create_run(experiment_id(client, experiment), started, tags, run_name=name)
+            run_id = str(created.info.run_id)
         end_abandoned_runs(client, [client.get_run(run_id).info.experiment_id])
         return cls(client, run_id, monitors)
 
@@ -79,14 +85,38 @@ class MlflowRun:
         self._client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
+        tags = {**tags, **self._inherited}
         self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def log_dataset(self, dataset: Dataset) -> None:
+        profile = json.dumps(dict(dataset.counts))
+        stored = MlflowDataset(
+            dataset.name, dataset.digest, "local", json.dumps({"uri": "data/prepared"}), None, profile
+        )
+        inputs = [DatasetInput(stored, [InputTag("mlflow.data.context", "training, validation and test")])]
+        self._client.log_inputs(self.run_id, inputs)
+
+    def log_model(self, name: str, dataset: Dataset | None, metrics: Mapping[str, float]) -> None:
+        """Create a logged model without files: `catch_up` adds its weights."""
+        run = self._client.get_run(self.run_id)
+        if run.outputs is not None and run.outputs.model_outputs:
+            return
+        model = self._client.create_logged_model(
+            run.info.experiment_id, name.replace(".", "-"), self.run_id, params=run.data.params, model_type="classifier"
+        )
+        now = int(time.time() * 1000)
+        data = (dataset.name, dataset.digest) if dataset else (None, None)
+        points = [Metric(key, value, now, 0, model.model_id, *data, self.run_id) for key, value in metrics.items()]
+        self._client.log_batch(self.run_id, metrics=points)
+        self._client.finalize_logged_model(model.model_id, "READY")
+        self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, 0)])
 
     def log_points(self, points: Sequence[Point]) -> None:
         """Record values; those of a key and step that the run already holds are not logged twice."""
         by_step = {(point.key, point.step): point for point in points}
         new = [point for key_and_step, point in by_step.items() if key_and_step not in self._logged]
-        for start in range(0, len(new), _METRICS_AT_ONCE):
-            batch = new[start : start + _METRICS_AT_ONCE]
+        for start in range(0, len(new), METRICS_AT_ONCE):
+            batch = new[start : start + METRICS_AT_ONCE]
             metrics = [Metric(point.key, point.value, point.time, point.step) for point in batch]
             self._client.log_batch(self.run_id, metrics=metrics)
             self._logged.update((point.key, point.step) for point in batch)
@@ -97,9 +127,9 @@ class MlflowRun:
     def log_text(self, name: str, text: str) -> None:
         self._client.log_text(self.run_id, text, name)
 
-    def finish(self, status: str) -> None:
+    def finish(self, status: str, ended: int | None) -> None:
         self._monitor.finish()
-        self._client.set_terminated(self.run_id, status)
+        self._client.set_terminated(self.run_id, status, ended)
 
     def _points_in_store(self) -> set[tuple[str, int]]:
         """The keys and steps that a resumed run holds: the steps after its checkpoint are computed again."""
@@ -124,6 +154,15 @@ def _is_active(client: MlflowClient, run_id: str) -> bool:
         if is_permanent(error):
             return False
         raise
+
+
+def _inherited_tags(client: MlflowClient, parent: str | None) -> dict[str, str]:
+    """Return the tags that the run of a sweep or a search gives to the runs of its cells or trials."""
+    if not parent:
+        return {}
+    given = client.get_run(parent).data.tags if _is_active(client, parent) else {}
+    tags = {PARENT: parent} | ({"preset": given["preset"]} if "preset" in given else {})
+    return tags | ({TYPE: TRIAL, "search": parent} if given.get(SOURCE) == SEARCH else {"sweep": parent})
 
 
 def _user() -> str:

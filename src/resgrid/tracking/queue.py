@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from resgrid.terminal import console
+from resgrid.tracking import Dataset
 from resgrid.tracking.mlflow_run import MlflowRun, Point, is_permanent
 from resgrid.tracking.store import first_line, server_or_database
 
@@ -64,6 +65,13 @@ class QueuedRun:
         given = dict(tags)
         self._add(lambda run: run.set_tags(given))
 
+    def log_dataset(self, dataset: Dataset) -> None:
+        self._add(lambda run: run.log_dataset(dataset))
+
+    def log_model(self, name: str, dataset: Dataset | None, metrics: Mapping[str, float]) -> None:
+        given = dict(metrics)
+        self._add(lambda run: run.log_model(name, dataset, given))
+
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
         now = int(time.time() * 1000)
         with self._changed:
@@ -79,8 +87,8 @@ class QueuedRun:
     def log_text(self, name: str, text: str) -> None:
         self._add(lambda run: run.log_text(name, text))
 
-    def finish(self, status: str = "FINISHED") -> bool:
-        self._add(lambda run: run.finish(status))
+    def finish(self, status: str = "FINISHED", ended: int | None = None) -> bool:
+        self._add(lambda run: run.finish(status, ended))
         with self._changed:
             self._closing.set()
             self._changed.notify()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from resgrid.artifacts.data_card import SPLITS
 from resgrid.artifacts.run_record import RunRecord, StageRecord, record_path
 from resgrid.cells import Cell, parse_cell
 from resgrid.sources.manifest import CODE_ROOT, Manifest, raw_hashes
-from resgrid.tracking import start_run
+from resgrid.tracking import Dataset, start_run
 from resgrid.tracking.lineage import current_commit, describe_hardware, host_name, versions
+
+_DIGEST_LETTERS = 8  # as in the digests that MLflow computes
 
 
 class StageClock:
@@ -67,6 +70,24 @@ def read_record(cell: Cell, fingerprint: str) -> RunRecord | None:
     return RunRecord.read(path) if path.exists() else None
 
 
+def dataset_of(record: RunRecord) -> Dataset | None:
+    """Return the data of a cell's run; None if the record doesn't describe them."""
+    if "data_hash" not in record.tags:
+        return None
+    counts = {split: record.params.get(f"data.{split}_images") for split in SPLITS}
+    digest = record.tags["data_hash"][:_DIGEST_LETTERS]
+    return Dataset(record.experiment, digest, {split: int(count) for split, count in counts.items() if count})
+
+
+def end_of(stage: StageRecord) -> datetime:
+    """Return the time at which an execution ended."""
+    return datetime.fromisoformat(stage.started) + timedelta(seconds=stage.seconds)
+
+
+def _milliseconds(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
+
+
 class CellRun:
     """A cell's run in MLflow, with its record on disk, which allows to continue the run and to send it again.
 
@@ -81,10 +102,13 @@ class CellRun:
     def __init__(self, record: RunRecord, monitors: bool = True) -> None:
         self._lock = threading.Lock()
         self._record = record
-        self.run = start_run(record.cell, record.experiment, record.run_id, self._opened, monitors)
+        started = _milliseconds(datetime.fromisoformat(record.train.started)) if record.train else None
+        self.run = start_run(record.cell, record.experiment, record.run_id, self._opened, monitors, started)
         self.update(unsent=True, tracking_uri=self.run.tracking_uri)
         self.run.log_params(record.params)
         self.run.set_tags(record.tags)
+        if (dataset := dataset_of(record)) is not None:
+            self.run.log_dataset(dataset)
 
     @property
     def record(self) -> RunRecord:
@@ -104,10 +128,14 @@ class CellRun:
     def finish(self, status: str = "FINISHED") -> None:
         """End the run as FINISHED, FAILED or KILLED.
 
+        The run's end is that of its training, however late the cell is evaluated.
+
         Raises:
             OSError: the record can't be written.
         """
-        self.update(unsent=not self.run.finish(status))
+        trained = self._record.train
+        ended = _milliseconds(end_of(trained)) if trained else None
+        self.update(unsent=not self.run.finish(status, ended))
 
     def _opened(self, run_id: str) -> None:
         self.update(run_id=run_id)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from resgrid.artifacts.data_card import DatasetCard
+from resgrid.artifacts.data_card import SPLITS, DatasetCard
 from resgrid.artifacts.run_record import RunRecord
 from resgrid.cells import Cell
 from resgrid.config.train import TrainParams
 from resgrid.hardware import Precision
-from resgrid.names import parse_network
-from resgrid.tracking.lineage import current_commit, describe_hardware
 from resgrid.tracking.records import CellRun, read_record
+from resgrid.tracking.tags import SOURCE, cell_tags
 
 
 def open_training_run(
@@ -34,32 +33,15 @@ def open_training_run(
             tracking_uri=None,
             experiment=card.label,
             params={name: str(value) for name, value in params.items()},
-            tags=_tags(cell, card, fingerprint, precision),
+            tags=cell_tags(cell, card, fingerprint) | {"precision": precision, SOURCE: "pipeline.train"},
         )
     )
-
-
-def _tags(cell: Cell, card: DatasetCard, fingerprint: str, precision: Precision) -> dict[str, str]:
-    network = parse_network(cell.network)
-    return {
-        "cell": cell.name,
-        "kind": network.kind,
-        "depth": "unknown" if network.depth is None else str(network.depth),
-        "shortcut": network.shortcut,
-        "data": card.label,
-        "data_hash": card.data_hash,
-        "fingerprint": fingerprint,
-        "hardware": describe_hardware(),
-        "precision": precision,
-        "mlflow.source.name": "pipeline.train",
-        "mlflow.source.git.commit": current_commit() or "unknown",
-    }
 
 
 def _flat_parameters(config: TrainParams, card: DatasetCard) -> dict[str, object]:
     """Return the parameters of the data and the training with dotted names, as MLflow lists parameters."""
     flat: dict[str, object] = {"data.name": card.name}
-    flat |= {f"data.{split}_images": card.counts[split] for split in ("train", "val")}
+    flat |= {f"data.{split}_images": card.counts[split] for split in SPLITS}
 
     def add(prefix: str, value: object) -> None:
         if isinstance(value, dict) and value:

@@ -24,7 +24,7 @@ from resgrid.artifacts.files import write_atomically
 from resgrid.hardware import choose_accelerator
 from resgrid.terminal import console
 from resgrid.tracking import Run
-from resgrid.tracking.cells import training_speed
+from resgrid.tracking.cells import FINAL_STEP, training_speed
 from resgrid.tracking.records import CellRun, StageClock
 from resgrid.tracking.training import open_training_run
 from resgrid.training.build import Training
@@ -111,7 +111,7 @@ class Observer:
             self.run.update(train=record)
             for row in self.training.curve.rows:  # those that waited in the queue when an earlier attempt was killed
                 _log_row(self.run.run, row)
-            self.run.run.log_metrics(self.training.config.train.max_steps, training_speed(record))
+            self.run.run.log_metrics(FINAL_STEP, training_speed(record))
 
 
 class CurveLogger(pl.Callback):
