@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
-from resgrid.artifacts.cell_files import CURVE_COLUMNS
-from resgrid.reporting.claims import judge
-from resgrid.reporting.claims.shortcuts import EQUIVALENCE_MARGIN
-from resgrid.reporting.claims.speed import steps_to
+from benchmarks.error_rates import EQUAL
+from resgrid.paper import TABLE_2, TABLE_3
+from resgrid.reporting.claims import CLAIMS, judge
+from resgrid.reporting.claims.shortcuts import OPTIONS_MARGIN, SHALLOW_MARGIN
 from resgrid.reporting.formatting import points
+from resgrid.reporting.planning import detectable, pooled_spread
 from resgrid.reporting.results import NetworkResult, Results
-from resgrid.reporting.statistics import seeds_needed
-from resgrid.reporting.verdicts import Verdict
+from resgrid.reporting.statistics import Sample
+from resgrid.reporting.verdicts import Verdict, count_claims
 from support.synthetic import Maker, Truth
 
 # As in the paper: plain networks degrade, residual ones gain, C beats B beats A by little.
@@ -28,8 +26,8 @@ PAPER = {
     "plain32": Truth(8, 11, response=1.3),
     "plain56": Truth(12, 14, response=1.4),
     "resnet20-A": Truth(2, 8.9, speed=300, response=0.8),
-    "resnet20-B": Truth(2, 8.6, response=0.8),
-    "resnet20-C": Truth(2, 8.3, response=0.8),
+    "resnet20-B": Truth(2, 8.8, response=0.8),
+    "resnet20-C": Truth(2, 8.7, response=0.8),
     "resnet32-A": Truth(1, 7.7, response=0.6),
     "resnet56-A": Truth(0.3, 7.0, response=0.5),
 }
@@ -38,7 +36,7 @@ OPPOSITE = {
     "plain56": Truth(1, 7, response=0.6, gradient=1e-4),
     "resnet20-A": Truth(3, 12, speed=400, response=1.2),
     "resnet20-B": Truth(3, 14, response=1.2),
-    "resnet56-A": Truth(3, 15, response=1.4),
+    "resnet56-A": Truth(5, 15, response=1.4),
 }
 ALL_CLAIMS = {
     "degradation",
@@ -49,7 +47,9 @@ ALL_CLAIMS = {
     "shallow-faster",
     "options-equivalent",
     "options-order",
+    "residual-training",
     "residual-depth",
+    "residual-optimum",
     "responses-smaller",
     "responses-depth",
     "ensemble",
@@ -66,22 +66,25 @@ def answers(truths: Mapping[str, Truth], seeds: int = 5, noise: float = 0.15, se
 
 
 def test_the_paper_s_effects_are_reproduced() -> None:
-    found = answers(PAPER, seeds=8)
-    assert found.pop("ensemble") == "not tested"
+    found = answers(PAPER, seeds=8, noise=0.05)
+    assert found.pop("ensemble") == found.pop("residual-optimum") == "not tested"
     assert set(found.values()) == {"reproduced"}
-    assert set(found) == (ALL_CLAIMS - {"shortcuts-help", "residual-depth", "ensemble"}) | {
+    assert set(found) == (
+        ALL_CLAIMS - {"shortcuts-help", "residual-training", "residual-depth", "residual-optimum", "ensemble"}
+    ) | {
         "shortcuts-help-depth-32",
         "shortcuts-help-depth-56",
+        "residual-training-option-A",
         "residual-depth-option-A",
     }
 
 
 def test_the_opposite_of_each_is_contradicted() -> None:
     found = answers(OPPOSITE)
-    assert found.pop("ensemble") == "not tested"
+    assert found.pop("ensemble") == found.pop("residual-optimum") == "not tested"
     assert found.pop("not-overfitting") == "inconclusive"  # there is no degradation to explain
     assert set(found.values()) == {"contradicted"}
-    assert len(found) == 10
+    assert len(found) == 11
 
 
 def test_overfitting_is_told_from_degradation() -> None:
@@ -96,7 +99,7 @@ def test_overfitting_is_a_gap_that_grows_by_more_than_the_training_error() -> No
     rows = {row.label: row.value for row in found["not-overfitting"].evidence}
     assert rows["plain20 → plain56, gap (test − training error)"] == pytest.approx(16.03, abs=0.2)
     assert answers({"plain20": Truth(1, 5), "plain56": Truth(6, 11)})["not-overfitting"] == "reproduced"
-    assert answers({"plain20": Truth(1, 5), "plain56": Truth(6, 15)})["not-overfitting"] == "inconclusive"
+    assert answers({"plain20": Truth(1, 5), "plain56": Truth(6, 15)}, seed=1)["not-overfitting"] == "inconclusive"
 
 
 def test_shallow_networks_are_judged_at_the_depth_nearest_to_the_paper_s_18() -> None:
@@ -189,79 +192,120 @@ def test_every_option_must_help_and_one_that_harms_contradicts() -> None:
         assert answers(grid)["shortcuts-help-depth-56"] == answer
 
 
-# No effect: how often the rules err.
-
-NULL: dict[str, Truth] = dict.fromkeys(
-    ("plain8", "plain20", "plain32", "resnet8-A", "resnet20-A", "resnet32-A", "resnet20-B"), Truth(5, 7)
-)
-DIFFERENCES = ("degradation", "not-overfitting", "shortcuts-help", "options-order", "residual-depth", "shallow-faster")
-
-
-@pytest.mark.parametrize(
-    "maker",
-    [
-        Maker(3, noise=0.5),
-        Maker(5, noise=0.05),
-        Maker(3, noise=0.5, failing=0.2),
-        Maker(5, noise=0.5, failing=0.2),
-        Maker(5, noise=0.5, heavy_tails=True),
-    ],
-    ids=["3 seeds", "5 seeds, noise of one image", "3 seeds, failing", "5 seeds, failing", "5 seeds, heavy tails"],
-)
-def test_no_effect_is_rarely_taken_for_one(maker: Maker) -> None:
-    """Each claim, with all its comparisons, errs in at most 5% of grids, within what 200 grids allow.
-
-    The maker's seed is the number of seeds.
-    """
-    seeds, grids, wrong = maker.seed, 200, Counter[str]()
-    for _ in range(grids):
-        found = judge(maker.grid(NULL, seeds))
-        for claim in DIFFERENCES:
-            decided = {verdict.answer for verdict in found if verdict.key.startswith(claim)}
-            wrong[claim] += bool(decided & {"reproduced", "contradicted"})
-    most = stats.binom.isf(0.001, grids, 0.05)
-    assert max(wrong.values()) <= most
-    assert maker.failing or sum(wrong.values()) > 0  # the test sees decisions at all
-
-
-def test_networks_at_the_margin_are_rarely_called_alike() -> None:
-    truths = {"plain20": Truth(5, 7), "resnet20-A": Truth(5, 7 + EQUIVALENCE_MARGIN)}
-    maker, grids = Maker(7, 0.3), 200
-    counts = Counter(verdicts(maker.grid(truths, 5))["shallow-equivalent"].answer for _ in range(grids))
-    for answer in ("reproduced", "contradicted"):
-        assert counts[answer] <= stats.binom.isf(0.001, grids, 0.05)
-
-
 @pytest.mark.parametrize(
     ("difference", "noise", "answer"),
-    [(0.2, 0.1, "reproduced"), (0.2, 1.5, "inconclusive"), (1.0, 0.1, "inconclusive"), (2.0, 0.1, "contradicted")],
+    [(0.2, 0.1, "reproduced"), (0.2, 3.0, "inconclusive"), (1.0, 0.1, "inconclusive"), (2.0, 0.1, "contradicted")],
 )
-def test_alike_takes_an_interval_within_the_margin(difference: float, noise: float, answer: str) -> None:
-    truths = {"plain20": Truth(5, 9), "resnet20-A": Truth(5, 9 + difference), "resnet20-B": Truth(5, 9)}
-    found = answers(truths, noise=noise, seed=4)
-    assert found["shallow-equivalent"] == answer
-    assert found["options-equivalent"] == answer
+def test_equivalence_takes_an_interval_within_the_margin(difference: float, noise: float, answer: str) -> None:
+    """Of errors around 20%, the margins are 1.2 and 0.8 points."""
+    truths = {"plain20": Truth(5, 20), "resnet20-A": Truth(5, 20 + difference), "resnet20-B": Truth(5, 20)}
+    grid = verdicts(Maker(4, noise).grid(truths, 5))
+    assert grid["shallow-equivalent"].answer == answer
 
 
-def test_an_effect_is_found_as_often_as_the_number_of_seeds_promises() -> None:
-    # The difference of two networks scatters by √2 times the noise of one.
-    seeds = seeds_needed(0.5, 0.4 * 2**0.5)
-    assert seeds == 13
-    maker = Maker(5, 0.4)
-    truths = {"plain56": Truth(9, 9.0), "resnet56-A": Truth(9, 8.5)}
-    grids = [verdicts(maker.grid(truths, seeds))["shortcuts-help-depth-56"].answer for _ in range(200)]
-    assert grids.count("reproduced") / 200 == pytest.approx(0.8, abs=0.1)
-    assert "contradicted" not in grids
+@pytest.mark.parametrize(("error", "answer"), [(5.0, "contradicted"), (40.0, "reproduced")])
+def test_a_margin_is_a_share_of_the_error(error: float, answer: str) -> None:
+    """A difference of 1 point is 20% of an error of 5%, and 2.5% of an error of 40%."""
+    truths = {"plain20": Truth(5, error), "resnet20-A": Truth(5, error + 1), "resnet20-B": Truth(5, error)}
+    found = verdicts(Maker(4, 0.1).grid(truths, 5))
+    assert found["shallow-equivalent"].answer == found["options-equivalent"].answer == answer
+    margins = {5.0: ("0.30", "0.24"), 40.0: ("2.40", "1.64")}[error]
+    for key, first, margin in zip(
+        ("shallow-equivalent", "options-equivalent"), ("6% of plain20's", "4% of resnet20-A's"), margins, strict=True
+    ):
+        assert f"within ±{margin} points ({first})." in found[key].sentence.replace("beyond", "within")
 
 
-def test_an_undecided_sentence_says_how_many_seeds_would_tell() -> None:
-    grid = Maker(3, 0.5).grid({"plain56": Truth(9, 9.0), "resnet56-A": Truth(9, 8.6)}, 5)
-    contrast = grid.networks[1].errors["test_error"].mean - grid.networks[0].errors["test_error"].mean
-    plain, residual = (np.array(network.errors["test_error"].values) for network in grid.networks)
-    needed = seeds_needed(contrast, float(np.std(residual - plain, ddof=1)))
+def test_a_sentence_that_is_not_significant_gives_the_detectable_difference() -> None:
+    grid = Maker(3, 0.5).grid({"plain56": Truth(9, 9.0), "resnet56-A": Truth(9, 8.6), "resnet56-B": Truth(9, 8.8)}, 5)
+    plain, *residual = (np.array(network.errors["test_error"].values) for network in grid.networks)
+    spread = pooled_spread(Sample(tuple(errors - plain)) for errors in residual)
+    assert spread is not None
+    lowest = detectable(5, spread, comparisons=2)
+    contrast = float(np.mean(residual[0] - plain))
     sentence = verdicts(grid)["shortcuts-help-depth-56"].sentence
     assert sentence.startswith(f"From plain56 to resnet56-A, the test error changes by {points(contrast)} points (95% ")
-    assert sentence.endswith(f"This is not significant; at this variability, 80% power takes about {needed} seeds.")
+    assert sentence.endswith(
+        f"This is not significant. With 5 seeds, 80% power needs a difference of {lowest.difference:.2f} points "
+        f"(95% confidence interval {lowest.interval[0]:.2f} to {lowest.interval[1]:.2f})."
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "answer", "key"),
+    [
+        ({20: 8.75, 56: 6.6, 110: 7.93}, "contradicted", "residual-depth-option-A"),
+        ({20: 8.75, 56: 7.93, 110: 6.6}, "reproduced", "residual-depth-option-A"),
+        ({20: 8.75, 110: 6.6, 1202: 7.93}, "reproduced", "residual-depth-option-A"),
+        ({20: 8.75, 110: 6.6, 1202: 7.93}, "reproduced", "residual-optimum-option-A"),
+        ({20: 8.75, 110: 7.93, 1202: 6.6}, "contradicted", "residual-optimum-option-A"),
+        ({20: 8.75, 110: 6.6}, "not tested", "residual-optimum"),
+    ],
+)
+def test_the_optimum_over_depth(at: Mapping[int, float], answer: str, key: str) -> None:
+    """Errors of 8.75, 6.6 and 7.93% at 20, 110 and 1202 layers are the paper's finding, and no gain at 1202."""
+    truths = {f"resnet{depth}-A": Truth(1, error) for depth, error in at.items()}
+    assert verdicts(Maker(0, noise=0.1).grid(truths, 5))[key].answer == answer
+
+
+def test_the_optimum_is_named() -> None:
+    truths = {"resnet20-A": Truth(1, 8.75), "resnet56-A": Truth(1, 6.6), "resnet110-A": Truth(1, 7.93)}
+    sentence = verdicts(Maker(0, noise=0.1).grid(truths, 5))["residual-depth-option-A"].sentence
+    assert sentence.startswith("resnet110-A has a higher test error than resnet56-A: +1.")
+    assert sentence.endswith(" The lowest mean is that of resnet56-A.")
+
+
+def test_residual_networks_are_also_judged_by_their_training_error() -> None:
+    errors = {"resnet20-A": 3, "resnet56-A": 1, "resnet20-B": 1, "resnet56-B": 3}
+    truths = {name: Truth(train, 8) for name, train in errors.items()}
+    found = verdicts(Maker(0, noise=0.1).grid(truths, 5))
+    assert found["residual-training-option-A"].answer == "reproduced"
+    assert found["residual-training-option-B"].answer == "contradicted"
+
+
+def test_degradation_is_reported_for_the_depth_of_the_paper_s_sentence() -> None:
+    """The largest contrast is that with plain32; Fig. 1 compares with plain20."""
+    truths = {"plain8": Truth(4, 9), "plain20": Truth(3, 9), "plain32": Truth(1, 9), "plain56": Truth(9, 15)}
+    found = verdicts(Maker(0, noise=0.1).grid(truths, 5))
+    assert found["degradation"].sentence.startswith("plain56 has a higher training error than plain20: +")
+    assert found["not-overfitting"].sentence.startswith("From plain20 to plain56, ")
+
+
+def test_claims_are_counted_once_whatever_the_depths_and_modifiers() -> None:
+    truths = {"plain32": Truth(5, 10), "plain56": Truth(5, 10), "resnet32-A": Truth(5, 8), "resnet56-A": Truth(5, 12)}
+    grid = Maker(0, noise=0.1).grid(truths, 5)
+    sigmoid = [NetworkResult(f"{network.name}-sigmoid", network.cells) for network in grid.networks]
+    few, many = judge(grid), judge(Results((*grid.networks, *sigmoid)))
+    assert len(many) > len(few) > len(ALL_CLAIMS)
+    assert count_claims(few) == count_claims(many)
+    counts = dict(count_claims(few))
+    assert sum(counts.values()) == len(ALL_CLAIMS)
+    assert counts["contradicted"] == 2  # shortcuts-help at one of two depths, and residual-depth
+
+
+def test_other_runs_hold_or_fail_here() -> None:
+    truths = {"plain20": Truth(3, 9), "plain56": Truth(9, 14), "resnet56-A": Truth(9, 16)}
+    grid = Maker(0, noise=0.1).grid(truths, 5)
+    found = {verdict.key: verdict.answer for verdict in judge(grid, direct=False)}
+    assert (found["degradation"], found["shortcuts-help-depth-56"]) == ("holds here", "fails here")
+    assert {*found.values()} == {"holds here", "fails here", "not tested"}
+
+
+def test_each_claim_has_a_rule_a_margin_with_its_source_and_a_date() -> None:
+    for claim in CLAIMS:
+        assert re.search(r"The claim holds if .*, and fails if .*\.$", claim.decision), claim.key
+        assert claim.margin.source
+        assert re.match(r"2[25] November 2026, ", claim.chosen)
+    with_margin = {claim.key for claim in CLAIMS if claim.margin.size}
+    assert with_margin == {"gradients", "shallow-equivalent", "options-equivalent"}
+    assert {key.removesuffix("-option-A") for key in verdicts(Maker(0).grid(PAPER, 3))} >= with_margin
+
+
+def test_margins_follow_from_the_paper_s_tables() -> None:
+    at_34 = {number.network: number.error or 0 for number in (*TABLE_2, *TABLE_3) if number.kind == "top-1 error"}
+    plain, a, c = (at_34[name] for name in ("plain34-imagenet", "resnet34-imagenet-A", "resnet34-imagenet-C"))
+    assert pytest.approx((1 - a / plain) / 2, abs=0.005) == SHALLOW_MARGIN.size
+    assert 1 - c / a < OPTIONS_MARGIN.size < 1 - c / a + 0.01
 
 
 def test_two_seeds_decide_nothing() -> None:
@@ -285,101 +329,13 @@ def test_an_effect_that_the_adjustment_takes_back_is_said_so() -> None:
     sentences: list[str] = []
     maker = Maker(0)
     while not sentences:
-        found = verdicts(maker.grid(NULL, 3))
+        found = verdicts(maker.grid(EQUAL, 3))
         open_ones = [found[key] for key in found if found[key].answer == "inconclusive"]
         sentences = [
             verdict.sentence for verdict in open_ones if "after adjustment for all comparisons" in verdict.sentence
         ]
     low, high = re.findall(r"interval ([^ ]+) to ([^;]+);", sentences[0])[0]
     assert low[0] == high[0]  # the sign
-
-
-# Convergence.
-
-
-def curve_of(errors: list[float], rates: list[float] | None = None) -> pd.DataFrame:
-    table = pd.DataFrame(0.0, index=range(len(errors)), columns=list(CURVE_COLUMNS))
-    table["step"] = np.arange(1, len(errors) + 1) * 100
-    table["val/error"] = errors
-    table["lr"] = rates or [0.1] * len(errors)
-    return table
-
-
-@pytest.mark.parametrize(("target", "steps"), [(80, 100), (60, 100), (50, 133.33333), (30, 200), (20, 300), (25, 250)])
-def test_steps_are_interpolated_between_validations(target: float, steps: float) -> None:
-    assert steps_to(curve_of([60, 30, 20, 40, 10]), target) == pytest.approx(steps)
-
-
-def test_a_target_that_is_never_reached_is_an_error() -> None:
-    with pytest.raises(ValueError, match="target: 5: the lowest validation error is 10"):
-        steps_to(curve_of([60, 10]), 5)
-
-
-def twins_with_curves(plain: pd.DataFrame, residual: pd.DataFrame) -> Verdict:
-    """The verdict on convergence for these curves, two seeds of each; ten classes."""
-    curves = {"plain20": plain, "resnet20-A": residual}
-    grid = Maker(0).grid(dict.fromkeys(curves, Truth(5, 9)), 2)
-    networks = tuple(
-        NetworkResult(network.name, tuple(replace(cell, curve=curves[network.name]) for cell in network.cells))
-        for network in grid.networks
-    )
-    return verdicts(Results(networks))["shallow-faster"]
-
-
-def test_the_target_lies_where_every_run_gets_before_the_rate_drops() -> None:
-    """The worst of the runs gets to 20 % before the drop, so the target is 30 %: after 200 and after 150 steps."""
-    rates = [0.01, 0.1, 0.1, 0.01, 0.01]  # a warm-up is no drop
-    verdict = twins_with_curves(curve_of([70, 30, 20, 5, 5], rates), curve_of([45, 15, 10, 1, 1], rates))
-    assert verdict.evidence[0].label == "plain20 → resnet20-A, number of steps to a validation error of 30.00%"
-    assert verdict.evidence[0].value == pytest.approx(150 / 200)
-    assert verdict.answer == "inconclusive"  # two equal ratios are no proof
-
-
-def test_the_target_stays_below_guessing() -> None:
-    """One and a half times 70 % is no error of a network: halfway from there to the 90 % of guessing is 80 %."""
-    verdict = twins_with_curves(curve_of([90, 85, 70]), curve_of([90, 70, 60]))
-    assert verdict.evidence[0].label == "plain20 → resnet20-A, number of steps to a validation error of 80.00%"
-    assert verdict.evidence[0].value == pytest.approx(150 / (200 + 100 / 3))
-
-
-def test_convergence_is_not_compared_with_a_network_that_only_guesses() -> None:
-    verdict = twins_with_curves(curve_of([90, 91, 90, 70], [0.1, 0.1, 0.1, 0.01]), curve_of([90, 70, 60, 50]))
-    assert verdict.answer == "not tested"
-    assert verdict.sentence == ("Needs runs of the pair that are better than guessing before the learning rate drops.")
-
-
-# Analyses.
-
-
-@pytest.mark.parametrize("ends", [1e-3, 1e3])
-def test_gradients_that_fade_or_explode_at_one_step_are_not_healthy(ends: float) -> None:
-    grid = {"plain20": Truth(5, 9), "plain56": Truth(5, 9, gradient=ends)}
-    found = verdicts(Maker(0).grid(grid, 4, analyses=True))["gradients"]
-    assert found.answer == "contradicted"
-    # Of 19 layers in even steps, the first 6 lie 13/18 of the way from the last 6; a tenth of it at step 1, then half.
-    way = ends ** (13 / 18)
-    assert [row.value for row in found.evidence] == pytest.approx([1, 1, 1, way**0.1, way**0.5, way], rel=0.1)
-    assert found.evidence[4].label == (
-        "the last third → the first third of plain56's layers, gradient norm at step 1,000"
-    )
-    assert found.sentence.startswith("The gradient norm at step 2,000 of the first third of plain56's layers is ")
-    assert found.sentence.endswith("that of the last third; this lies outside 1/100 to 100 times.")
-
-
-def test_a_gradient_that_is_no_number_is_not_healthy() -> None:
-    grid = Maker(0).grid({"plain20": Truth(5, 9)}, 4, analyses=True)
-    for cell in grid.cells[:3]:
-        gradients = cell.tables["gradients"]
-        gradients.loc[gradients["index"] == 5, "gradient_norm"] = np.nan
-    assert verdicts(grid)["gradients"].answer != "reproduced"
-
-
-def test_analyses_that_some_cells_lack_are_not_tested() -> None:
-    with_files, without = (Maker(0).grid(PAPER, 3, analyses=analyses) for analyses in (True, False))
-    mixed = Results((*without.networks[:3], *with_files.networks[3:]))
-    found = verdicts(mixed)
-    assert found["gradients"].answer == found["responses-smaller"].answer == "not tested"
-    assert found["responses-depth"].answer == "reproduced"
 
 
 def test_networks_with_a_modifier_are_compared_with_their_like() -> None:
@@ -389,6 +345,6 @@ def test_networks_with_a_modifier_are_compared_with_their_like() -> None:
     sigmoid = [NetworkResult(f"{network.name}-sigmoid", network.cells) for network in other.networks]
     found = verdicts(Results((*grid.networks, *sigmoid)))
     assert found["degradation"].answer == "inconclusive"
-    assert found["degradation-sigmoid"].answer == "reproduced"
+    assert found["degradation-sigmoid"].answer == "holds here"  # the paper has no such networks
     assert found["degradation-sigmoid"].title == "Deeper plain networks have a higher training error (sigmoid)"
     assert "shortcuts-help-sigmoid" not in found

@@ -229,6 +229,6 @@ def test_the_numbers_of_selection_are_those_of_the_cells(analyzed: Study, page: 
             in_words(row.test_selected_run, "%"),
             in_words(row.test_selected, "%"),
             in_words(row.inflation, "%"),
-            in_words(row.expected_inflation or 0.0, "%"),
+            "" if row.expected_inflation is None else in_words(row.expected_inflation, "%"),
             in_words(row.optimism, "points"),
         ]

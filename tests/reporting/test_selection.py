@@ -44,13 +44,21 @@ def test_selection_by_test_error(selection: Selection) -> None:
     assert selection.test_selected == 9.5
     assert selection.inflation == pytest.approx(1.5)
     assert selection.inflation_by_run == pytest.approx(1.0)
-    assert selection.expected_inflation == pytest.approx(0.846284)  # of three, with a standard deviation of 1
+    # Of three: 0.846284 true standard deviations, of which the sample's, 1, is 0.886227 on average.
+    assert selection.expected_inflation == pytest.approx(0.846284 / 0.886227)
 
 
 def test_gains_of_selecting_the_step(selection: Selection) -> None:
     assert selection.validation_gain.values == (1.5, 2.0, 0.5)
     assert selection.test_gain.values == (-1.0, 2.5, 0.0)
     assert selection.optimism == pytest.approx(4 / 3 - 0.5)
+
+
+def test_two_runs_say_nothing_about_chance(make_study: MakeStudy) -> None:
+    """Of any two numbers, the lower lies half their difference below their mean."""
+    (selection,) = selections(make_study({"plain8": [(1.0, 40), (1.0, 44)]}, records=False).results())
+    assert selection.inflation_by_run == pytest.approx(0.5)
+    assert selection.expected_inflation is None
 
 
 def test_one_run_can_still_select_weights(make_study: MakeStudy) -> None:

@@ -15,9 +15,8 @@ from resgrid.reporting.statistics import (
     holm,
     is_equivalent,
     paired_difference,
-    power,
-    seeds_needed,
     sign_flip_p,
+    unbiasing,
     welch_difference,
 )
 
@@ -155,32 +154,12 @@ def test_equivalence_needs_the_whole_interval_within_the_margin(
     assert is_equivalent(interval, 1.0) is equivalent
 
 
-@pytest.mark.parametrize(
-    ("effect", "n"),
-    # G*Power and R's power.t.test(delta, sd=1, type="paired", power=0.8) give these, rounded up.
-    [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (2.0, 5)],
-)
-def test_seeds_needed_are_the_textbook_s(effect: float, n: int) -> None:
-    assert seeds_needed(effect, 1.0) == n
-    assert seeds_needed(-3 * effect, 3.0) == n
-    assert power(n - 1, effect) < 0.8 <= power(n, effect)
-
-
-def test_seeds_needed_at_the_ends() -> None:
-    assert seeds_needed(0.0, 1.0) is None
-    assert seeds_needed(0.0, 0.0) is None
-    assert seeds_needed(1e-17, 1.0) is None
-    assert seeds_needed(1.0, 0.0) == 2
-    assert seeds_needed(100.0, 1.0) == 2
-    assert seeds_needed(3e-3, 1.0) == pytest.approx(7_848_881 / 9, abs=3)
-
-
-def test_the_power_is_what_simulation_gives() -> None:
-    draws = np.random.default_rng(0).normal(1.0, 1.0, (20_000, 10))
-    share = np.mean(np.asarray(tuple(stats.ttest_1samp(draws, 0, axis=1))[1]) < 0.05)
-    assert power(10, 1.0) == pytest.approx(share, abs=0.01)
-
-
 @pytest.mark.parametrize(("n", "deviations"), [(1, 0), (2, 1 / math.sqrt(math.pi)), (3, 0.846284), (5, 1.162964)])
 def test_the_best_of_n_is_expected_where_tables_have_it(n: int, deviations: float) -> None:
     assert expected_best(n) == pytest.approx(deviations, abs=1e-6)
+
+
+@pytest.mark.parametrize(("n", "c4"), [(2, 0.797885), (3, 0.886227), (5, 0.939986), (10, 0.972659)])
+def test_the_sample_standard_deviation_of_few_runs_is_too_small(n: int, c4: float) -> None:
+    """Table of c₄ in any handbook of quality control."""
+    assert unbiasing(n) == pytest.approx(c4, abs=1e-6)

@@ -18,6 +18,7 @@ from resgrid.reporting.results import CellResult, NetworkResult, Results
 TEST_IMAGES, TRAIN_IMAGES = 2000, 9000
 STEPS = np.arange(100, 2001, 100)
 LAYERS = 19
+LAYER_NAMES = [f"layer{index}" for index in range(1, LAYERS + 1)]
 _MILESTONE = 1500
 _COLUMNS = pd.Index(CURVE_COLUMNS)
 
@@ -90,7 +91,7 @@ class Maker:
             record=None,
             tables={
                 "responses": _responses(truth.response * relative[1]),
-                "gradients": _gradients(truth.gradient * relative[2]),
+                "gradients": self._gradients(truth.gradient * relative[2]),
             }
             if analyses
             else {},
@@ -110,6 +111,15 @@ class Maker:
         train, val = (np.clip(final + excess, 0, 100) for final in (truth.train, truth.test))
         return pd.DataFrame(np.stack((STEPS, STEPS / 70, rate, train, train, val, val), axis=1), columns=_COLUMNS)
 
+    def _gradients(self, first_over_last: float) -> pd.DataFrame:
+        """Return norms that change evenly in logarithms from layer to layer, at three steps, increasingly."""
+        steps, powers = (1, 1000, 2000), np.array([[0.1], [0.5], [1.0]])
+        noise = np.exp(self.random.normal(0, self.noise / 10, (len(steps), LAYERS)))
+        norms = 0.3 * noise * first_over_last ** (powers * np.linspace(1, 0, LAYERS))
+        indices, names = np.tile(np.arange(1, LAYERS + 1), len(steps)), LAYER_NAMES * len(steps)
+        columns = (np.repeat(steps, LAYERS), indices, names, norms.ravel(), np.full(norms.size, 0.01))
+        return pd.DataFrame(dict(zip(ANALYSIS_COLUMNS["gradients"], columns, strict=True)))
+
     def ensemble(self, members: Sequence[float], error: float, name: str = "plain20") -> Ensemble:
         """Draw members and an ensemble with these test errors, in percent; validation errors equal test errors."""
         cells = tuple(
@@ -123,15 +133,5 @@ class Maker:
 
 def _responses(mean: float) -> pd.DataFrame:
     deviations = mean * np.linspace(1.5, 0.5, LAYERS)
-    columns = (range(1, LAYERS + 1), [""] * LAYERS, deviations)
+    columns = (range(1, LAYERS + 1), LAYER_NAMES, deviations)
     return pd.DataFrame(dict(zip(ANALYSIS_COLUMNS["responses"], columns, strict=True)))
-
-
-def _gradients(first_over_last: float) -> pd.DataFrame:
-    """Return norms that change evenly in logarithms from layer to layer, at three steps, increasingly."""
-    tables: list[pd.DataFrame] = []
-    for step, power in ((1, 0.1), (1000, 0.5), (2000, 1.0)):
-        norms = 0.3 * first_over_last ** (power * np.linspace(1, 0, LAYERS))
-        columns = ([step] * LAYERS, range(1, LAYERS + 1), [""] * LAYERS, norms, [0.01] * LAYERS)
-        tables.append(pd.DataFrame(dict(zip(ANALYSIS_COLUMNS["gradients"], columns, strict=True))))
-    return pd.concat(tables)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from resgrid.artifacts.data_card import DatasetCard
 from resgrid.config.report import ReportParams
@@ -15,7 +14,7 @@ from resgrid.reporting.headline import headline
 from resgrid.reporting.paper_comparison import differences_from_paper
 from resgrid.reporting.results import Results
 from resgrid.reporting.seed_noise import ImagesOfOneKind, SeedNoise
-from resgrid.reporting.verdicts import Answer, Verdict
+from resgrid.reporting.verdicts import Verdict, count_claims
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,6 @@ class Content:
         by_name = {network.name: network for network in self.results.networks}
         counterparts = {network.name: by_name.get(network.plain_counterpart or "") for network in by_name.values()}
         records = [cell.record for cell in self.results.all_cells]
-        answers = Counter(verdict.answer for verdict in self.verdicts)
         return {
             "config": self.config,
             "card": self.card,
@@ -43,7 +41,7 @@ class Content:
             "by_name": by_name,
             "plain_counterparts": {name: plain for name, plain in counterparts.items() if plain is not None},
             "verdicts": sorted(self.verdicts, key=lambda verdict: verdict.answer == "not tested"),
-            "answers": [(answer, answers[answer]) for answer in get_args(Answer) if answers[answer]],
+            "answers": count_claims(self.verdicts),
             "headline": headline(self.results) if self.results.networks else "",
             "caution": caution(len(self.config.grid.seed)),
             "ensembles": self.ensembles,

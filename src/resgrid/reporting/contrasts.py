@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Self
 
-from resgrid.reporting.formatting import Unit, counted, estimate
+from resgrid.reporting.formatting import Unit, counted, estimate, number
+from resgrid.reporting.planning import detectable, pooled_spread
 from resgrid.reporting.results import CellResult, NetworkResult
 from resgrid.reporting.statistics import (
     ALPHA,
@@ -19,7 +20,6 @@ from resgrid.reporting.statistics import (
     holm,
     is_equivalent,
     paired_difference,
-    seeds_needed,
 )
 from resgrid.reporting.verdicts import Answer, Evidence
 
@@ -31,7 +31,6 @@ ONE_SEED = "With one seed, a difference can't be distinguished from chance."
 _TINY = 1e-30
 _LARGEST_EXPONENT = 700.0  # of a number that a float can represent
 _MOST_LISTED = 3
-_MOST_SEEDS = 1000  # more is not a useful recommendation
 
 
 @dataclass(frozen=True)
@@ -106,16 +105,18 @@ class Comparisons:
 
     Attributes:
         ps: the contrasts' p values by Holm's method; None for all with too few seeds.
+        whole: all contrasts that the p values are adjusted for.
     """
 
     contrasts: tuple[Contrast, ...]
     ps: tuple[float | None, ...]
+    whole: tuple[Contrast, ...]
 
     @classmethod
     def adjusted(cls, contrasts: Iterable[Contrast]) -> Self:
         """Adjust the contrasts' p values for each other."""
         contrasts = tuple(contrasts)
-        return cls(contrasts, tuple(adjust([contrast.difference.p for contrast in contrasts])))
+        return cls(contrasts, tuple(adjust([contrast.difference.p for contrast in contrasts])), contrasts)
 
     @property
     def evidence(self) -> list[Evidence]:
@@ -123,9 +124,8 @@ class Comparisons:
 
     def part(self, indices: Sequence[int]) -> Comparisons:
         """Select contrasts and keep their p values, which stay adjusted for all."""
-        return Comparisons(
-            tuple(self.contrasts[index] for index in indices), tuple(self.ps[index] for index in indices)
-        )
+        contrasts, ps = tuple(self.contrasts[index] for index in indices), tuple(self.ps[index] for index in indices)
+        return Comparisons(contrasts, ps, self.whole)
 
     def going(self, direction: Direction | None) -> list[Contrast]:
         """Return the contrasts that go significantly in this direction; the rest for None."""
@@ -144,30 +144,64 @@ class Comparisons:
         remaining = self.going(None)
         return ("inconclusive", remaining) if remaining else ("reproduced", list(self.contrasts))
 
+    def describe(self, answer: Answer, decisive: Sequence[Contrast], quantity: str) -> str:
+        """Describe the contrasts that decide whether a quantity is lower, as claimed."""
+        if answer == "inconclusive":
+            return self.not_significant(min(decisive, key=lambda contrast: contrast.difference.p or 0))
+        return significant(decisive, f"has a {'lower' if answer == 'reproduced' else 'higher'} {quantity} than")
 
-def judge_equivalence(margin: float, contrasts: Sequence[Contrast]) -> tuple[Answer, list[Contrast]]:
-    """Answer whether all contrasts are equivalent within ±`margin`; contradicted if one lies significantly outside.
+    def not_significant(self, contrast: Contrast) -> str:
+        """Describe a contrast that is not significant, with the lowest difference that the seeds can detect.
+
+        The spread is pooled over all contrasts of the claim, and the adjustment is that for all of them.
+        """
+        n, difference = contrast.differences.n, contrast.difference
+        if n == 1:
+            return f"{contrast.change}. {ONE_SEED}"
+        if difference.p is None:
+            return f"{contrast.change}. A verdict needs at least {FEWEST_SEEDS} seeds."
+        if difference.interval is None:
+            return f"{contrast.change}. All seeds show the same difference, so its variability is unknown."
+        adjusted = " after adjustment for all comparisons of this claim" if difference.p < ALPHA else ""
+        spread = pooled_spread(each.differences for each in self.whole)
+        assert spread is not None  # this contrast has an interval, so it varies
+        lowest = detectable(n, spread, len(self.whole))
+        low, high = (_size(end, contrast.unit) for end in lowest.interval)
+        return (
+            f"{contrast.change}. This is not significant{adjusted}. With {counted(n, 'seed')}, 80% power needs "
+            f"{_change(lowest.difference, contrast.unit)} (95% confidence interval {low} to {high})."
+        )
+
+
+def judge_equivalence(
+    contrasts: Sequence[Contrast], margins: Sequence[float]
+) -> tuple[Answer, list[tuple[Contrast, float]]]:
+    """Answer whether each contrast is equivalent within its margin; contradicted if one lies significantly outside.
 
     Contrasts with too few seeds, or with equal differences, are never equivalent: their variability is unknown.
 
+    Args:
+        margins: one for each contrast, in the unit of its differences.
+
     Returns:
-        The answer and the contrasts that decide it.
+        The answer, and the contrasts that decide it with their margins.
     """
-    ps = adjust([contrast.beyond(margin) for contrast in contrasts])
-    outside = [contrast for contrast, p in zip(contrasts, ps, strict=True) if p is not None and p < ALPHA]
+    pairs = list(zip(contrasts, margins, strict=True))
+    ps = adjust([contrast.beyond(margin) for contrast, margin in pairs])
+    outside = [pair for pair, p in zip(pairs, ps, strict=True) if p is not None and p < ALPHA]
     if outside:
         return "contradicted", outside
     remaining = [
-        contrast
-        for contrast in contrasts
+        (contrast, margin)
+        for contrast, margin in pairs
         if contrast.difference.p is None or not is_equivalent(contrast.difference.interval, margin)
     ]
-    return ("inconclusive", remaining) if remaining else ("reproduced", list(contrasts))
+    return ("inconclusive", remaining) if remaining else ("reproduced", pairs)
 
 
 def compare(first: NetworkResult, second: NetworkResult, measured: Measured, quantity: str) -> Contrast:
     """Compare errors seed by seed, in points."""
-    differences = [measured(after) - measured(before) for before, after in _seed_by_seed(first, second)]
+    differences = [measured(after) - measured(before) for before, after in seed_by_seed(first, second)]
     return Contrast(first.name, second.name, quantity, "points", Sample(tuple(differences)), cell_names(first, second))
 
 
@@ -175,9 +209,15 @@ def compare_ratio(first: NetworkResult, second: NetworkResult, measured: Measure
     """Compare positive quantities seed by seed, as a ratio."""
     ratios = [
         math.log(max(measured(after), _TINY)) - math.log(max(measured(before), _TINY))
-        for before, after in _seed_by_seed(first, second)
+        for before, after in seed_by_seed(first, second)
     ]
     return Contrast(first.name, second.name, quantity, "times", Sample(tuple(ratios)), cell_names(first, second))
+
+
+def seed_by_seed(first: NetworkResult, second: NetworkResult) -> list[tuple[CellResult, CellResult]]:
+    """Pair the cells of two networks, in the order of the first network's seeds."""
+    seconds = {cell.cell.seed: cell for cell in second.cells}
+    return [(cell, seconds[cell.cell.seed]) for cell in first.cells]
 
 
 def cell_names(*networks: NetworkResult) -> tuple[str, ...]:
@@ -189,27 +229,6 @@ def adjust(ps: Sequence[float | None]) -> list[float | None]:
     """Adjust p values by Holm's method; None for all if one is None."""
     known = [p for p in ps if p is not None]
     return [*holm(known)] if len(known) == len(ps) else [None] * len(ps)
-
-
-def not_significant(contrasts: Sequence[Contrast]) -> str:
-    """Describe the contrast nearest to significance, with the seeds that would be needed."""
-    nearest = min(contrasts, key=lambda contrast: contrast.difference.p or 0)
-    difference, standard_deviation = nearest.difference, nearest.differences.standard_deviation
-    if standard_deviation is None:
-        return f"{nearest.change}. {ONE_SEED}"
-    if difference.p is None:
-        return f"{nearest.change}. A verdict needs at least {FEWEST_SEEDS} seeds."
-    if difference.interval is None:
-        return f"{nearest.change}. All seeds show the same difference, so its variability is unknown."
-    others = len(contrasts) - 1
-    like = f", like {counted(others, 'other comparison')}" if others else ""
-    if difference.p < ALPHA:
-        return f"{nearest.change}. This is not significant{like} after adjustment for all comparisons of this claim."
-    needed = seeds_needed(difference.mean, standard_deviation)
-    if needed is None:
-        return f"{nearest.change}: no difference."
-    seeds = f"more than {_MOST_SEEDS:,} seeds" if needed > _MOST_SEEDS else f"about {counted(needed, 'seed')}"
-    return f"{nearest.change}. This is not significant{like}; at this variability, 80% power takes {seeds}."
 
 
 def significant(contrasts: Sequence[Contrast], relation: str) -> str:
@@ -224,17 +243,15 @@ def significant(contrasts: Sequence[Contrast], relation: str) -> str:
     return f"This holds in {len(contrasts)} comparisons; in the smallest effect, {smallest}."
 
 
-def describe(answer: Answer, decisive: Sequence[Contrast], quantity: str) -> str:
-    """Describe the contrasts that decide whether a quantity is lower, as claimed."""
-    if answer == "inconclusive":
-        return not_significant(decisive)
-    return significant(decisive, f"has a {'lower' if answer == 'reproduced' else 'higher'} {quantity} than")
+def _change(difference: float, unit: Unit) -> str:
+    """Format a difference without its sign: `a difference of 1.20 points`, or for logarithms `a factor of 1.3`."""
+    size = _size(difference, unit)
+    return f"a factor of {size}" if unit == "times" else f"a difference of {size} points"
+
+
+def _size(difference: float, unit: Unit) -> str:
+    return number(_ratio(difference), unit) if unit == "times" else f"{difference:.2f}"
 
 
 def _ratio(logarithm: float) -> float:
     return math.exp(min(logarithm, _LARGEST_EXPONENT))
-
-
-def _seed_by_seed(first: NetworkResult, second: NetworkResult) -> list[tuple[CellResult, CellResult]]:
-    seconds = {cell.cell.seed: cell for cell in second.cells}
-    return [(cell, seconds[cell.cell.seed]) for cell in first.cells]

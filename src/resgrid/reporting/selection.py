@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resgrid.reporting.results import NetworkResult, Results
-from resgrid.reporting.statistics import Sample, expected_best
+from resgrid.reporting.statistics import FEWEST_SEEDS, Sample, expected_best, unbiasing
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,13 @@ class Selection:
 
     @property
     def expected_inflation(self) -> float | None:
-        """Inflation by run that is expected by chance from normal runs with this spread; None for one run."""
-        deviation = self.final.standard_deviation
-        return None if deviation is None else expected_best(self.final.n) * deviation
+        """Inflation by run that is expected by chance from normal runs with this spread.
+
+        The sample standard deviation underestimates the spread of few runs, which `unbiasing` corrects. None with fewer
+        than three runs: of two, the lower always lies half their difference below the mean, so nothing can be expected.
+        """
+        deviation, n = self.final.standard_deviation, self.final.n
+        return None if deviation is None or n < FEWEST_SEEDS else expected_best(n) * deviation / unbiasing(n)
 
     @property
     def optimism(self) -> float:

@@ -1,4 +1,4 @@
-"""Statistics over seeds: means, spread, confidence intervals, comparisons, and the seeds needed to detect a difference.
+"""Statistics over seeds: means, spread, confidence intervals and comparisons.
 
 Each training is one random draw: another seed gives other weights and another error. All inference is about the
 *mean over seeds* on this data set with its one test split; the variation between possible test sets is not included.
@@ -19,14 +19,12 @@ from scipy import integrate, special
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE  # two-sided
 FEWEST_SEEDS = 3  # with two, a fifth of the runs failing gives up to 7% false decisions (docs/evidence.md)
-POWER = 0.8  # Cohen's convention (Statistical Power Analysis for the Behavioral Sciences, 1988, section 2.4)
 
 _MOST_FLIPPED = 20  # 2**20 sign patterns are enumerated in a few milliseconds
 
 # Smaller differences are rounding errors, such as 200/360 - 100/360 against 100/360. Errors are in percent and ratios
 # are compared by their logarithms, so nothing measurable is this small.
 _ROUNDING = 1e-9
-_LEAST_EFFECT = 0.0028  # standard deviations; detecting a smaller effect needs more than a million seeds
 
 Interval = tuple[float, float]
 
@@ -195,39 +193,6 @@ def is_equivalent(interval: Interval | None, margin: float) -> bool:
     return interval is not None and -margin < interval[0] and interval[1] < margin
 
 
-def seeds_needed(difference: float, standard_deviation: float) -> int | None:
-    """Return the seeds for 80% power of the paired t-test, at 5% two-sided.
-
-    The lowest n with P(|T| > t) ≥ 0.8, where T is noncentral t with n - 1 degrees of freedom and the noncentrality
-    √n · |difference| / standard_deviation. Source: J. Cohen, Statistical Power Analysis for the Behavioral Sciences
-    (1988), section 2.3.5. An observed difference is itself uncertain: use the result for planning only.
-
-    Args:
-        difference: of the means, in the unit of `standard_deviation`.
-        standard_deviation: of the differences over the seeds.
-
-    Returns:
-        At least 2; None beyond a million, as for no difference.
-    """
-    if standard_deviation == 0:
-        return 2 if difference else None
-    effect = abs(difference) / standard_deviation
-    if effect < _LEAST_EFFECT:
-        return None
-    # The normal approximation is a lower bound; the t-test needs a few more.
-    known = (special.ndtri(1 - ALPHA / 2) + special.ndtri(POWER)) / effect
-    n = max(2, math.ceil(known**2))
-    while power(n, effect) < POWER:
-        n += 1
-    return n
-
-
-def power(n: int, effect: float) -> float:
-    """Return the power of the paired t-test at 5% for n differences with this effect size (mean over deviation)."""
-    # The opposite tail is left out: it is negligible at any useful power.
-    return 1 - float(special.nctdtr(n - 1, effect * math.sqrt(n), _critical(n - 1)))
-
-
 def expected_best(n: int) -> float:
     """Return the expected distance of the lowest of n normal draws below the mean, in standard deviations.
 
@@ -238,6 +203,14 @@ def expected_best(n: int) -> float:
         return x * n * math.exp(-x * x / 2) / math.sqrt(2 * math.pi) * float(special.ndtr(x)) ** (n - 1)
 
     return integrate.quad(density, -10, 10)[0]
+
+
+def unbiasing(n: int) -> float:
+    """Return c₄(n), the expected sample standard deviation of n normal draws, in true standard deviations.
+
+    0.798 for two, 0.940 for five. Source: H. A. David, Order Statistics (1981), section 7.2.
+    """
+    return math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))
 
 
 def _around(mean: float, error: float, freedom: float) -> Interval:

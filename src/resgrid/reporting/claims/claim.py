@@ -1,4 +1,4 @@
-"""A claim with its rule, and what a rule returns."""
+"""A claim with its rule, its margin, and what a rule returns."""
 
 from __future__ import annotations
 
@@ -24,6 +24,24 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """The largest difference that a claim counts as none.
+
+    Attributes:
+        size: a share of an error, or a factor.
+        text: such as `±6% of the plain network's test error`.
+        source: of the size.
+    """
+
+    size: float
+    text: str
+    source: str
+
+
+NO_MARGIN = Margin(0.0, "none", "the paper states a direction, not an amount")
+
+
+@dataclass(frozen=True)
 class Claim:
     """A statement of the paper.
 
@@ -32,12 +50,18 @@ class Claim:
         title: the claim in a few words.
         source: section, figure or table of the paper.
         rule: returns one finding, or one for each subject.
+        decision: when the claim holds (`reproduced`) and when it fails (`contradicted`), in words.
+        margin: of the rule.
+        chosen: when the rule was chosen, and after which results.
     """
 
     key: str
     title: str
     source: str
     rule: Callable[[ComparisonGroup], list[Finding]]
+    decision: str
+    chosen: str
+    margin: Margin = NO_MARGIN
 
 
 def not_tested(needed: str) -> list[Finding]:

@@ -1,16 +1,18 @@
-"""Claims about depth: degradation of plain networks, and gains of residual networks."""
+"""Claims about the depth of plain networks: degradation, which is not overfitting."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
+from resgrid.names import parse_network
 from resgrid.reporting.claims.claim import Finding, not_tested
 from resgrid.reporting.claims.groups import ComparisonGroup, level, test_error, train_error
-from resgrid.reporting.contrasts import Comparisons, Contrast, adjust, compare, describe, not_significant, significant
+from resgrid.reporting.contrasts import Comparisons, Contrast, adjust, compare, significant
 from resgrid.reporting.results import CellResult, NetworkResult
 from resgrid.reporting.verdicts import Answer, Evidence
 
+# Fig. 1 compares 56 layers with 20, and Fig. 6 starts with 20.
+_PAPER_SHALLOW = 20
 _TWO_DEPTHS = "plain networks of at least two depths"
 
 
@@ -18,7 +20,8 @@ def degradation(group: ComparisonGroup) -> list[Finding]:
     """Deeper plain networks have a higher training error.
 
     The deepest plain network is compared with each shallower one. It need not be worse than any of them, since its
-    added layers could be identities. Reproduced if it is worse than at least one; contradicted if better than all.
+    added layers could be identities. So one that is better is enough. The sentence gives the comparison of the paper's
+    sentence, with the depth nearest to 20, if it is among the decisive ones.
     """
     if len(group.plain) < 2:
         return not_tested(_TWO_DEPTHS)
@@ -27,14 +30,14 @@ def degradation(group: ComparisonGroup) -> list[Finding]:
     worse, better = tests.going("up"), tests.going("down")
     if worse:
         answer = "reproduced"
-        sentence = significant([max(worse, key=_mean)], "has a higher training error than")
+        sentence = significant([min(worse, key=_from_the_paper)], "has a higher training error than")
     elif len(better) == len(shallower):
         answer = "contradicted"
-        nearest = significant([max(better, key=_mean)], "has a lower training error than")
-        sentence = f"{deepest.name} has a lower training error than every shallower plain network; nearest: {nearest}"
+        sentence = f"{deepest.name} has a lower training error than every shallower plain network; "
+        sentence += significant([min(better, key=_from_the_paper)], "compared with")
     else:
         answer = "inconclusive"
-        sentence = not_significant(tests.going(None))
+        sentence = tests.not_significant(min(tests.going(None), key=_from_the_paper))
     levels = [level(network, train_error, "training error") for network in group.plain.values()]
     return [Finding(answer, sentence, [*levels, *tests.evidence])]
 
@@ -60,8 +63,8 @@ def not_overfitting(group: ComparisonGroup) -> list[Finding]:
     for answer, direction in answers:
         found = [rise for rise, way in pairs if way == direction]
         if found:
-            return [Finding(answer, max(found, key=_test_mean).sentence(answer), evidence)]
-    return [Finding("inconclusive", max(rises, key=_test_mean).sentence("inconclusive"), evidence)]
+            return [Finding(answer, min(found, key=_Rise.from_the_paper).sentence(answer), evidence)]
+    return [Finding("inconclusive", min(rises, key=_Rise.from_the_paper).sentence("inconclusive"), evidence)]
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,9 @@ class _Rise:
         ps = self.test.difference.p, self.balance.difference.p
         return None if ps[0] is None or ps[1] is None else max(ps[0], ps[1])
 
+    def from_the_paper(self) -> int:
+        return _from_the_paper(self.test)
+
     def evidence(self, p: float | None) -> list[Evidence]:
         unadjusted = [contrast.evidence(None) for contrast in (self.train, self.test, self.gap)]
         return [*unadjusted, self.balance.evidence(p)]
@@ -109,37 +115,10 @@ _OVERFITTING: dict[Answer, str] = {
 }
 
 
-def residual_depth(group: ComparisonGroup) -> list[Finding]:
-    """Deeper residual networks have a lower test error: one finding for each shortcut option.
-
-    The deepest is compared with the shallowest; the p values are adjusted over the options. The steps between
-    neighboring depths are shown and decide nothing.
-    """
-    networks = {option: list(group.residual[option].values()) for option in sorted(group.residual)}
-    networks = {option: by_depth for option, by_depth in networks.items() if len(by_depth) > 1}
-    if not networks:
-        return not_tested("residual networks of two depths with one shortcut option")
-    tests = Comparisons.adjusted(
-        compare(by_depth[0], by_depth[-1], test_error, "test error") for by_depth in networks.values()
-    )
-    findings: list[Finding] = []
-    for index, (option, by_depth) in enumerate(networks.items()):
-        ends = tests.part([index])
-        levels = [level(network, test_error, "test error") for network in by_depth]
-        steps = [compare(*step, test_error, "test error").evidence(None) for step in pairwise(by_depth)]
-        evidence = [*levels, *(steps if len(by_depth) > 2 else []), *ends.evidence]
-        answer, decisive = ends.judge("down")
-        findings.append(Finding(answer, describe(answer, decisive, "test error"), evidence, f"option {option}"))
-    return findings
-
-
 def _gap(cell: CellResult) -> float:
     return test_error(cell) - train_error(cell)
 
 
-def _test_mean(rise: _Rise) -> float:
-    return rise.test.difference.mean
-
-
-def _mean(contrast: Contrast) -> float:
-    return contrast.difference.mean
+def _from_the_paper(contrast: Contrast) -> int:
+    """Return the distance of the shallower network's depth from that of the paper's sentence, in layers."""
+    return abs((parse_network(contrast.first).depth or 0) - _PAPER_SHALLOW)

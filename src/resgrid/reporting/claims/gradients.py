@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from itertools import groupby
 
-import numpy as np
-import pandas as pd
-
-from resgrid.reporting.claims.claim import Finding, not_tested
-from resgrid.reporting.claims.groups import ComparisonGroup
-from resgrid.reporting.contrasts import Contrast, cell_names, judge_equivalence
-from resgrid.reporting.results import NetworkResult
+from resgrid.reporting.claims.claim import Finding, Margin, not_tested
+from resgrid.reporting.claims.groups import ComparisonGroup, Pair
+from resgrid.reporting.contrasts import Contrast, cell_names, judge_equivalence, seed_by_seed
+from resgrid.reporting.results import CellResult
 from resgrid.reporting.statistics import Sample
 from resgrid.reporting.verdicts import Answer
 
-# A gradient has vanished (or exploded) if the geometric mean of the norms in the first third of the layers is less than
-# a hundredth (more than a hundred times) of that in the last third. Networks that train well stay within ten: on
-# digits, over 60 steps, between 0.2 and 3.5 for plain8, plain20, resnet20-A and resnet56-A. A signal that halves in
-# each layer is beyond a hundred at depth 20.
-HEALTHY_GRADIENT = 100.0
+# A gradient has vanished (or exploded) if its norm is below a tenth (above ten times) of that in the same layer of the
+# residual counterpart, which trains well.
+HEALTHY_GRADIENT = Margin(
+    10.0,
+    "a factor of 10 in each layer",
+    "an order of magnitude, because the paper says only “healthy”",
+)
 
 _TINY = 1e-30
 _EXPLODED = 1e30
+_BOUNDS = f"1/{HEALTHY_GRADIENT.size:g} to {HEALTHY_GRADIENT.size:g} times"
 _HEALTHY: dict[Answer, str] = {
     "reproduced": "this lies within",
     "contradicted": "this lies outside",
@@ -33,46 +33,51 @@ _HEALTHY: dict[Answer, str] = {
 def healthy_gradients(group: ComparisonGroup) -> list[Finding]:
     """Gradients of plain networks have healthy norms, so degradation is not due to vanishing gradients.
 
-    For each plain network and recorded step, the norm in the first third of the layers over that in the last third.
-    Reproduced if every confidence interval lies within `HEALTHY_GRADIENT` either way; contradicted if one lies outside.
+    For each plain network, recorded step and layer, the gradient's norm over that of the same layer in the residual
+    counterpart. The evidence has the layer whose interval is farthest from equal norms, for each network and step.
     """
-    contrasts = [contrast for network in group.plain.values() for contrast in _first_over_last_third(network)]
+    first = {pair.depth: pair for pair in reversed(group.pairs)}  # of each depth, the first option
+    contrasts = [contrast for depth in sorted(first) for contrast in _layer_by_layer(first[depth])]
     if not contrasts:
-        return not_tested("plain networks with gradients.csv")
-    answer, decisive = judge_equivalence(math.log(HEALTHY_GRADIENT), contrasts)
-    extreme = max(decisive, key=lambda contrast: abs(contrast.difference.mean))
-    bounds = f"1/{HEALTHY_GRADIENT:g} to {HEALTHY_GRADIENT:g} times"
-    others = "; the other ratios are nearer to one" if len(contrasts) > 1 and answer == "reproduced" else ""
-    sentence = f"{extreme.change}; {_HEALTHY[answer]} {bounds}{others}."
-    return [Finding(answer, sentence, [contrast.evidence(None) for contrast in contrasts])]
+        return not_tested("a plain and a residual network of one depth with gradients.csv")
+    answer, decisive = judge_equivalence(contrasts, [math.log(HEALTHY_GRADIENT.size)] * len(contrasts))
+    extreme = max((contrast for contrast, _ in decisive), key=_farthest)
+    nearer = f"; the other {len(contrasts) - 1} ratios are nearer to one" if answer == "reproduced" else ""
+    sentence = f"{extreme.change}; {_HEALTHY[answer]} {_BOUNDS}{nearer}."
+    by_step = groupby(contrasts, key=lambda contrast: (contrast.second, contrast.quantity.partition(" of ")[0]))
+    return [Finding(answer, sentence, [max(layers, key=_farthest).evidence(None) for _, layers in by_step])]
 
 
-def _first_over_last_third(network: NetworkResult) -> list[Contrast]:
-    """Return one contrast for each step that every seed has; none if a seed lacks the file."""
-    ratios = [_log_ratios(cell.tables["gradients"]) for cell in network.cells if "gradients" in cell.tables]
-    if len(ratios) < len(network.cells):
+def _layer_by_layer(pair: Pair) -> list[Contrast]:
+    """Return a contrast for each step and layer of a plain network; none if a seed lacks the file."""
+    cells = seed_by_seed(pair.residual, pair.plain)
+    if any("gradients" not in cell.tables for seeds in cells for cell in seeds):
         return []
+    norms = [(_log_norms(residual), _log_norms(plain)) for residual, plain in cells]
     return [
         Contrast(
-            "the last third",
-            f"the first third of {network.name}'s layers",
-            f"gradient norm at step {step:,}",
+            pair.residual.name,
+            pair.plain.name,
+            f"gradient norm at step {step:,} of {layer}",
             "times",
-            Sample(tuple(by_step[step] for by_step in ratios)),
-            cell_names(network),
+            Sample(tuple(plain[step, layer] - residual[step, layer] for residual, plain in norms)),
+            cell_names(pair.residual, pair.plain),
         )
-        for step in sorted(set.intersection(*map(set, ratios)))
+        for step, layer in norms[0][1]
+        if all((step, layer) in each for seeds in norms for each in seeds)
     ]
 
 
-def _log_ratios(gradients: pd.DataFrame) -> dict[int, float]:
-    """Return, by step, the logarithm of the first third's geometric mean norm over the last third's."""
-    ratios: dict[int, float] = {}
-    for step, layers in gradients.sort_values("index").groupby("step"):
-        norms = layers["gradient_norm"].to_numpy(dtype=float)
-        if np.isfinite(norms).all():
-            logarithms, third = np.log(np.maximum(norms, _TINY)), max(1, len(norms) // 3)
-            ratios[cast("int", step)] = float(logarithms[:third].mean() - logarithms[-third:].mean())
-        else:
-            ratios[cast("int", step)] = math.log(_EXPLODED)
-    return ratios
+def _log_norms(cell: CellResult) -> dict[tuple[int, str], float]:
+    """Return logarithms of the gradient norms by step and layer; a norm that is not finite has exploded."""
+    table = cell.tables["gradients"]
+    columns = (table[column].tolist() for column in ("step", "layer", "gradient_norm"))
+    return {
+        (step, layer): math.log(max(norm, _TINY) if math.isfinite(norm) else _EXPLODED)
+        for step, layer, norm in zip(*columns, strict=True)
+    }
+
+
+def _farthest(contrast: Contrast) -> float:
+    """Return the largest distance of the interval from equal norms, in logarithms."""
+    return max(map(abs, contrast.difference.interval or (contrast.difference.mean,)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resgrid.reporting.claims.claim import Finding, not_tested
 from resgrid.reporting.claims.groups import ComparisonGroup
-from resgrid.reporting.contrasts import Comparisons, compare_ratio, describe
+from resgrid.reporting.contrasts import Comparisons, compare_ratio
 from resgrid.reporting.results import CellResult, NetworkResult
 
 
@@ -42,7 +42,7 @@ def _have_responses(*networks: NetworkResult) -> bool:
 def _smaller(pairs: list[tuple[NetworkResult, NetworkResult]]) -> Finding:
     tests = Comparisons.adjusted(compare_ratio(*pair, _mean_response, "mean response") for pair in pairs)
     answer, decisive = tests.judge("down")
-    return Finding(answer, describe(answer, decisive, "mean response"), tests.evidence)
+    return Finding(answer, tests.describe(answer, decisive, "mean response"), tests.evidence)
 
 
 def _mean_response(cell: CellResult) -> float:

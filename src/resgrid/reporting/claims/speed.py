@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from resgrid.reporting.claims.claim import Finding, not_tested
 from resgrid.reporting.claims.groups import ComparisonGroup
 from resgrid.reporting.claims.shortcuts import SHALLOW_PAIR, shallow_pair
-from resgrid.reporting.contrasts import Comparisons, compare_ratio, not_significant
+from resgrid.reporting.contrasts import Comparisons, compare_ratio
 from resgrid.reporting.results import CellResult
 
 # Convergence is timed to 1.5 times the validation error that every run reaches before the learning rate first drops:
@@ -35,7 +35,7 @@ def shallow_faster(group: ComparisonGroup) -> list[Finding]:
         [compare_ratio(pair.plain, pair.residual, lambda cell: steps_to(cell.curve, target), quantity)]
     )
     answer, decisive = test.judge("down")
-    sentence = not_significant(decisive) if answer == "inconclusive" else f"{decisive[0].change}."
+    sentence = test.not_significant(decisive[0]) if answer == "inconclusive" else f"{decisive[0].change}."
     return [Finding(answer, sentence, test.evidence)]
 
 
