@@ -11,7 +11,7 @@ unexport PYTHONPATH
 given = $(filter-out PYTHON,$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
 options = $(foreach name,$(given),'$(subst ','\'',$(name)=$(value $(name)))')
 
-COMMANDS := run sweep search report dashboard track verify compare preset complexity evaluate-weights export
+COMMANDS := run sweep search report dashboard track verify compare preset complexity evaluate-weights export predict
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-all lint certify bench bench-sweep clean $(COMMANDS)
@@ -45,6 +45,7 @@ preset: ## replace params.yaml by a preset, or check it
 complexity: ## count layers, parameters, multiply-adds, activations
 evaluate-weights: ## test any weights file on any data
 export: ## write a trained cell for other programs
+predict: ## classes and class activation maps of your images: IMAGES=…
 
 $(COMMANDS): $(READY)
 	@$(BIN)/resgrid $@ $(options)

@@ -29,6 +29,7 @@ COMMANDS = (
     "complexity",
     "evaluate-weights",
     "export",
+    "predict",
 )
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from resgrid.data.reading.file_images import decoded
 from resgrid.data.reading.pixels import read_rgb
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm")
 
 
 class ImageFolder:
@@ -39,7 +39,7 @@ class ImageFolder:
             (path, label)
             for label, name in enumerate(self.classes)
             for path in sorted((root / name).iterdir())
-            if path.suffix.lower() in _SUFFIXES and path.is_file()
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
         ]
         if not files:
             raise ValueError(f"data: {root}: contains no images; use a folder with a folder of images for each class")
