@@ -151,7 +151,7 @@ class SaveForResuming(pl.Callback):
             return self._terminate
         if trainer.global_step % CHECK_EVERY:
             return False
-        ranks_to_terminate = torch.tensor(float(self._terminate), device=trainer.strategy.root_device)
+        ranks_to_terminate = torch.full((), float(self._terminate), device=trainer.strategy.root_device)
         torch.distributed.all_reduce(ranks_to_terminate)
         return bool(ranks_to_terminate.item())
 
