@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,15 +172,13 @@ def _load_checkpoint(path: Path) -> object:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse zip archives that are not of torch.save, or that unpack to more bytes than they have.
+    """Refuse zip archives that are damaged, are not of torch.save, or unpack to more bytes than they have.
 
-    torch.save doesn't compress. torch.load does decompress, so that a small file could fill the memory.
+    torch.save doesn't compress. torch.load does decompress, so that a small file could fill the memory. It also loads
+    tensors whose checksum in the archive is wrong.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise ValueError(f"{path}: not a complete file of torch.save ({error}); copy or download it again") from None
+    with _damage_named(path), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
     names = [entry.filename for entry in entries]
     if any(name.endswith("/constants.pkl") for name in names):
         raise ValueError(
@@ -189,6 +189,21 @@ def _check_archive(path: Path) -> None:
         raise ValueError(f"{path}: an archive without weights of torch.save; {_FORMATS}")
     if sum(entry.file_size for entry in entries) > path.stat().st_size:
         raise ValueError(f"{path}: unpacks to more bytes than it has; save the weights again with torch.save")
+    with _damage_named(path), zipfile.ZipFile(path) as archive:
+        for entry in entries:
+            if entry.CRC:  # 0 in files that were saved without checksums, see `torch.serialization.set_crc32_options`
+                archive.read(entry)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # arbitrary bytes can raise anything
+        # An invalid offset is not an error of the disk.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise ValueError(f"{path}: not a complete file of torch.save ({error}); copy or download it again") from None
 
 
 def _state_dict_in(path: Path, content: object) -> dict[str, Tensor]:
