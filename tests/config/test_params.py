@@ -14,6 +14,7 @@ from resgrid.config.evaluate import EvaluateParams
 from resgrid.config.reading import ConfigError, load_params, read_params
 from resgrid.config.whole import check_params, load_config
 from resgrid.presets import preset_names, preset_path
+from support.random_inputs import seeds, with_damage
 
 ROOT = Path(__file__).parents[2]
 
@@ -347,7 +348,20 @@ def test_a_long_value_is_shortened(values: dict[str, Any]) -> None:
     assert len(line) < 300
 
 
-def test_random_values_are_accepted_or_named(values: dict[str, Any]) -> None:
+@seeds(some=300, thousands=5000)
+def test_a_file_with_random_damage_is_read_or_named(tmp_path: Path, seeds: range) -> None:
+    whole, path = (ROOT / "params.yaml").read_bytes(), tmp_path / "params.yaml"
+    part = whole[whole.index(b"\noptimizer:") : whole.index(b"\nreport:")]  # the whole file takes ten times as long
+    for seed in seeds:
+        path.write_bytes(with_damage(part, seed))
+        try:
+            load_config(path)
+        except ConfigError as error:
+            assert str(error).startswith(f"{path}: ")  # noqa: PT017 (either is right)
+
+
+@seeds(some=400, thousands=10_000)
+def test_random_values_are_accepted_or_named(values: dict[str, Any], seeds: range) -> None:
     odd = [
         None,
         True,
@@ -368,7 +382,7 @@ def test_random_values_are_accepted_or_named(values: dict[str, Any]) -> None:
         0.5,
     ]
     places = [(section, name) for section, part in values.items() if isinstance(part, dict) for name in part]
-    for seed in range(400):
+    for seed in seeds:
         generator = random.Random(seed)
         changed = copy.deepcopy(values)
         for _ in range(generator.randint(1, 3)):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+PAGE = b"<!DOCTYPE html><title>Log in</title>"
+
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +30,8 @@ class Mirror:
     Attributes:
         files: what it serves, by name.
         faults: what goes wrong with the next requests, one each: `500`, `drop` (the connection, halfway), `short` (a
-            part of the range, and nothing said), `416`, `wrong` (another range), or nothing.
+            part of the range, and nothing said), `416`, `wrong` (another range), `lie` (a length that is too large),
+            `redirect` (to the same URL), `html` (a page instead of the file), or nothing.
         ranges: whether it knows `Range`.
         refuses_ranges: whether it answers each `Range` with 416.
         grows: bytes more that each answer without a range sends before the connection drops; 0 for whole answers.
@@ -58,6 +61,13 @@ def _handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
                 self.send_error(500)
             elif content is None:
                 self.send_error(404)
+            elif fault == "redirect":
+                self.send_response(302)
+                self.send_header("Location", self.path)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            elif fault == "html":
+                self._send(PAGE, 0, "")
             elif fault == "416" or (mirror.refuses_ranges and self.headers["Range"]):
                 self.send_response(416)
                 self.send_header("Content-Length", "0")
@@ -81,7 +91,7 @@ def _handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
             for name, value in mirror.headers.items():
                 self.send_header(name, value)
             if mirror.has_length:
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(body) + 10 * (fault == "lie")))
             self.end_headers()
             if mirror.grows:
                 body = body[: mirror.grows * len(mirror.asked)]

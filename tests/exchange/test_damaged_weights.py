@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from resgrid.exchange.weights_file import read_weights_file
+from support.random_inputs import seeds, with_damage
 
 STATE = {
     "conv1.weight": torch.arange(108.0).reshape(4, 3, 3, 3),
@@ -34,26 +34,8 @@ FORMATS: dict[str, Callable[[], bytes]] = {
 }
 
 
-def with_damage(content: bytes, seed: int) -> bytes:
-    """Change a bit, replace some bytes by others, or cut the end off; at up to three places."""
-    generator, damaged = random.Random(seed), bytearray(content)
-    for _ in range(generator.randint(1, 3)):
-        at = generator.randrange(len(damaged)) if damaged else 0
-        match generator.randrange(3):
-            case 0:
-                damaged[at : at + 1] = bytes(byte ^ 1 << generator.randrange(8) for byte in damaged[at : at + 1])
-            case 1:
-                damaged[at : at + 20] = generator.randbytes(generator.randint(0, 40))
-            case _:
-                del damaged[at:]
-    return bytes(damaged)
-
-
-@pytest.mark.timeout(300)
+@seeds(some=150, thousands=5000)
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize(
-    "seeds", [range(150), pytest.param(range(150, 5000), marks=pytest.mark.slow)], ids=["some", "thousands"]
-)
 def test_a_file_with_random_damage_is_read_or_refused(tmp_path: Path, kind: str, seeds: range) -> None:
     whole, path = FORMATS[kind](), tmp_path / "weights"
     for seed in seeds:

@@ -19,6 +19,7 @@ from resgrid.data.fetching import archives
 from resgrid.data.fetching.archives import ArchiveError, members, read_members
 from resgrid.data.fetching.fetch import fetch
 from support.data_formats import contents, image_files, put, tar, zipped
+from support.random_inputs import seeds, with_damage
 
 FILES = {"train/cat/0.png": b"cat", "train/dog/0.png": b"dog" * 1000}
 
@@ -128,11 +129,9 @@ def test_what_is_not_an_archive_is_called_what_it_is(content: bytes, what: str, 
         everything(content, name)
 
 
-SEEDS = 60
-
-
+@seeds(some=60, thousands=3000)
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz", "zip"])
-def test_an_archive_with_random_damage_gives_its_files_or_one_sentence(kind: str) -> None:
+def test_an_archive_with_random_damage_gives_its_files_or_one_sentence(kind: str, seeds: range) -> None:
     files = {name: content for name, content in image_files().items() if name.startswith("train")}
     whole = {
         "tar": tar(files, "w"),
@@ -140,29 +139,19 @@ def test_an_archive_with_random_damage_gives_its_files_or_one_sentence(kind: str
         "tar.xz": lzma.compress(tar(files, "w")),
         "zip": zipped(files),
     }[kind]
-    for seed in range(SEEDS):
-        generator = random.Random(seed)
-        damaged = bytearray(whole)
-        for _ in range(generator.randint(1, 4)):
-            at = generator.randrange(len(damaged))
-            match generator.randrange(3):
-                case 0:
-                    damaged[at] ^= 1 << generator.randrange(8)
-                case 1:
-                    damaged[at : at + 100] = generator.randbytes(generator.randint(0, 200))
-                case _:
-                    del damaged[at:]
+    for seed in seeds:
         try:
-            found = everything(bytes(damaged), f"{seed}.{kind}")
+            found = everything(with_damage(whole, seed), f"{seed}.{kind}")
         except ArchiveError:
             continue
         # A plain tar has no checksum over contents, and names are checked by the layout.
         assert kind == "tar" or all(found[name] == files[name] for name in found if name in files)
 
 
-def test_random_names_are_read_as_they_are_or_refused() -> None:
+@seeds(some=300, thousands=10_000)
+def test_random_names_are_read_as_they_are_or_refused(seeds: range) -> None:
     signs = ["a", "é", "猫", "/", "..", ".", "\\", " ", "\n", "\x1b", "'", "C:", "\ud800"]
-    for seed in range(300):
+    for seed in seeds:
         generator = random.Random(seed)
         name = "".join(generator.choice(signs) for _ in range(generator.randint(1, 6)))
         try:

@@ -30,6 +30,7 @@ from support.data_formats import (
     tar,
     zipped,
 )
+from support.random_inputs import seeds, with_damage
 
 RAW = Path("raw")
 PIXEL = image_files()["train/cat/0.png"]
@@ -193,8 +194,9 @@ def test_all_unreadable_images_are_listed() -> None:
     assert all(name in str(error.value) for name in bad)
 
 
-def test_random_image_files_are_read_or_refused() -> None:
-    for seed in range(300):
+@seeds(some=300, thousands=10_000)
+def test_random_image_files_are_read_or_refused(seeds: range) -> None:
+    for seed in seeds:
         generator = np.random.default_rng(seed)
         kind, (channels, depths) = list({0: (1, (8, 16)), 2: (3, (8, 16)), 4: (2, (8, 16)), 6: (4, (8, 16))}.items())[
             generator.integers(4)
@@ -219,6 +221,37 @@ def test_random_image_files_are_read_or_refused() -> None:
             opaque = np.asarray(read)[alpha == 255]
             colors = upper[..., :3] if channels > 2 else upper[..., :1].repeat(3, -1)
             np.testing.assert_array_equal(opaque, colors[alpha == 255])
+
+
+MODES = {
+    "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
+    "JPEG": ["L", "RGB", "CMYK"],
+    "BMP": ["1", "L", "P", "RGB"],
+    "PPM": ["1", "L", "RGB", "I;16"],
+}
+
+
+@seeds(some=200, thousands=10_000)
+@pytest.mark.parametrize("kind", MODES)
+def test_damaged_images_of_all_modes_are_read_or_refused(kind: str, seeds: range) -> None:
+    for seed in seeds:
+        generator = np.random.default_rng(seed)
+        mode = MODES[kind][seed % len(MODES[kind])]
+        height, width = generator.integers(1, 20, 2)
+        image = Image.frombytes("RGB", (width, height), generator.bytes(3 * width * height))
+        content = BytesIO()
+        (
+            image.convert("L").convert("I").point(lambda x: x * 257).convert("I;16")
+            if mode == "I;16"
+            else image.convert(mode)
+        ).save(content, kind)
+        assert read_image(content.getvalue())[0].size == (width, height)
+        try:
+            read, _ = read_image(with_damage(content.getvalue(), seed))
+        except ValueError:
+            continue
+        assert read.mode == "RGB"
+        assert read.width * read.height <= 67_108_864
 
 
 def test_exif_is_ignored() -> None:
