@@ -31,9 +31,7 @@ def write_version(root: Path, errors: Errors, lr: float = 0.1, answer: str = "re
             write(f"runs/{network}-{seed}/evaluation.json", {"test_error": error, "test_loss": 0.1})
     seeds = list(range(max(map(len, errors.values()))))
     write("params.yaml", {"grid": {"network": list(errors), "seed": seeds}, "optimizer": {"lr": lr, "momentum": 0.9}})
-    write(
-        "reports/verdicts.json", {"verdicts": [{"claim": "degradation", "title": "Deeper is worse", "answer": answer}]}
-    )
+    write("reports/verdicts.json", {"verdicts": [{"key": "degradation", "title": "Deeper is worse", "answer": answer}]})
     write("reports/summary.json", {"data": {"data_hash": "d"}})
     for network in errors:
         write(f"sources/train/{network}.json", {"packages": {"torch": "2"}, "files": {"src/step.py": digest}})

@@ -15,6 +15,7 @@ from resgrid.reporting.claims import judge
 from resgrid.reporting.content import Content
 from resgrid.reporting.ensembles import read_ensembles
 from resgrid.reporting.page import figures, render_markdown, render_page
+from resgrid.reporting.paper_comparison import differences_from_paper
 from resgrid.reporting.reading import read_results
 from resgrid.reporting.seed_noise import read_seed_noise
 from resgrid.reporting.static_figures import draw_figures
@@ -64,7 +65,7 @@ def read_content(config: ReportParams, card: DatasetCard, runs: Path = RUNS, mis
     results = read_results(config.grid.cells, card.classes, runs, missing)
     ensembles = read_ensembles(results, card.classes, config.report.ensembles, runs)
     noises, images_of_one_kind = read_seed_noise(results, card.classes, runs)
-    verdicts = judge(results, ensembles)
+    verdicts = judge(results, ensembles, direct=not differences_from_paper(config, card))
     return Content(config, card, results, tuple(ensembles), tuple(verdicts), tuple(noises), tuple(images_of_one_kind))
 
 

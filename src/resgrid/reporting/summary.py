@@ -42,8 +42,7 @@ def _experiment(config: ReportParams, card: DatasetCard) -> dict[str, Any]:
 
 
 def _verdict_summary(verdict: Verdict) -> dict[str, Any]:
-    fields = asdict(verdict)
-    return {"claim": fields.pop("key"), **fields, "evidence": [_evidence_summary(item) for item in verdict.evidence]}
+    return {**asdict(verdict), "evidence": [_evidence_summary(item) for item in verdict.evidence]}
 
 
 def _evidence_summary(evidence: Evidence) -> dict[str, Any]:

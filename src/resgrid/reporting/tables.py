@@ -85,12 +85,12 @@ def report_tables(content: Content) -> list[Table]:
 def _verdicts(verdicts: Iterable[Verdict]) -> Table:
     rows: list[tuple[Value, ...]] = []
     for verdict in verdicts:
-        about = (verdict.key, verdict.title, verdict.answer)
+        about = (verdict.key, verdict.claim, verdict.title, verdict.answer)
         rows += [
             (*about, item.label, item.value, *(item.interval or (None, None)), item.unit, item.p, item.n)
             for item in verdict.evidence
         ] or [(*about, "", *[None] * 6)]
-    columns = ("claim", "title", "answer", "quantity", "estimate", "low", "high", "unit", "p", "n")
+    columns = ("key", "claim", "title", "answer", "quantity", "estimate", "low", "high", "unit", "p", "n")
     return Table("verdicts", columns, rows)
 
 

@@ -35,7 +35,7 @@ class Version:
         parameters: by dotted name.
         data_hash: SHA-256 of the prepared data; None if the version has no `reports/summary.json`.
         cells: errors in percent by cell, without those that are missing or not finite.
-        verdicts: answers by claim; empty if the version has no `reports/verdicts.json`.
+        verdicts: answers by key; empty if the version has no `reports/verdicts.json`.
         titles: the claims in a few words.
         manifests: content by name, such as `train/plain20`.
     """
@@ -103,8 +103,8 @@ def _read_folder(label: str, folder: Path) -> Version:
         dict(leaves(parameters)),
         summary.get("data", {}).get("data_hash"),
         cells,
-        {verdict["claim"]: verdict["answer"] for verdict in claims},
-        {verdict["claim"]: verdict["title"] for verdict in claims},
+        {verdict["key"]: verdict["answer"] for verdict in claims},
+        {verdict["key"]: verdict["title"] for verdict in claims},
         {
             path.relative_to(folder / _SOURCES).with_suffix("").as_posix(): _read_json(path)
             for path in sorted((folder / _SOURCES).rglob("*.json"))
