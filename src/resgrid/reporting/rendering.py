@@ -13,6 +13,17 @@ from resgrid.reporting.formatting import duration, number, percent, points, with
 from resgrid.reporting.style import kind_title
 from resgrid.reporting.svg import render, swatch
 
+# Signs of the verdicts' answers in Markdown.
+ANSWER_MARKS = {
+    "reproduced": "✅",
+    "holds here": "✅",
+    "contradicted": "❌",
+    "fails here": "❌",
+    "inconclusive": "❔",
+    "not converged": "⚠️",
+    "not tested": "➖",
+}
+
 # Characters that start tags, entities, mentions, formulas or emphasis in GitHub's Markdown.
 _ENTITIES = re.compile(r"[&<>@$]")
 _PUNCTUATION = re.compile(r"[\\`*_\[\]|~]")
@@ -48,6 +59,7 @@ def _environment(autoescape: bool) -> Environment:
         "with_unit": with_unit,
     }
     environment.globals |= {
+        "answer_marks": ANSWER_MARKS,
         "against_paper": provenance.against_paper,
         "confusion_sources": provenance.confusion_sources,
         "device_seconds": provenance.device_seconds,
