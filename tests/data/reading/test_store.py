@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resgrid.artifacts.data_card import PreparedPaths
+from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
+from resgrid.artifacts.files import sha256_of_files
+from resgrid.data.reading.images import load_images
 from resgrid.data.reading.store import open_split, read_mean_image
+from support.prepared_data import make_prepared_cell
 
 PATHS = PreparedPaths(Path("prepared"))
 
@@ -63,3 +66,18 @@ def test_missing_and_damaged_files_are_named() -> None:
 def test_an_unknown_split_is_named() -> None:
     with pytest.raises(ValueError, match="split: 'validation': unknown; use train, val, test"):
         open_split(PATHS, "validation")
+
+
+@pytest.mark.parametrize("name", ["train/images.npy", "train/labels.npy", "mean_image.npy"])
+def test_a_file_that_differs_from_the_card_is_refused(name: str) -> None:
+    make_prepared_cell()
+    paths = PreparedPaths()
+    files = [path for path in paths.root.rglob("*.npy") if "test" not in path.parts]
+    card = DatasetCard.read(paths.card).model_copy(update={"sha256": sha256_of_files(paths.root, files)})
+    load_images(paths, "train", "per_pixel_mean", card)
+    content = bytearray((paths.root / name).read_bytes())
+    content[-1] ^= 1
+    (paths.root / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"data/prepared/{name}: damaged, since its SHA-256 is not the one in data/"):
+        load_images(paths, "train", "per_pixel_mean", card)
+    load_images(paths, "test", "channel", card)  # which needs none of these files

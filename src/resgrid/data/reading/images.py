@@ -15,7 +15,7 @@ from resgrid.data.reading.device_images import DeviceImages
 from resgrid.data.reading.file_images import FileImages
 from resgrid.data.reading.image_location import images_folder
 from resgrid.data.reading.normalization import Normalization, read_normalization
-from resgrid.data.reading.store import ImageFiles, open_split
+from resgrid.data.reading.store import ImageFiles, check_recorded, open_split
 
 
 class Loader(Protocol):
@@ -149,6 +149,7 @@ def open_images(
         ValueError: the prepared data are missing, damaged or inconsistent, or the image files are missing.
     """
     mean, std = normalization.mean, normalization.std
+    check_recorded(paths, card, f"{split}/")
     if card.storage == "arrays":
         arrays = open_split(paths, split)
         return DeviceImages(arrays.images, arrays.labels, mean, std)

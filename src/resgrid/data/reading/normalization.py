@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from resgrid.artifacts.data_card import DatasetCard, PreparedPaths
-from resgrid.data.reading.store import read_mean_image
+from resgrid.data.reading.store import check_recorded, read_mean_image
 
 NormalizeKind = Literal["per_pixel_mean", "channel"]
 
@@ -61,6 +61,7 @@ def read_normalization(paths: PreparedPaths, kind: NormalizeKind, card: DatasetC
     """
     words = f"{kind} of the training part of {card.label}"
     if kind == "per_pixel_mean":
+        check_recorded(paths, card, "mean_image.npy")
         return Normalization(read_mean_image(paths), None, words)
     mean, std = (np.array(values).reshape(-1, 1, 1) for values in (card.channel_mean, card.channel_std))
     return Normalization(mean, np.where(std > 0, std, 1.0), words)  # a constant channel becomes 0

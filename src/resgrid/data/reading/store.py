@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from resgrid.artifacts.data_card import SPLITS, PreparedPaths
+from resgrid.artifacts.data_card import SPLITS, DatasetCard, PreparedPaths
+from resgrid.artifacts.files import sha256_of_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,23 @@ def open_split(paths: PreparedPaths, split: str) -> Split:
             "run `dvc repro preprocess`"
         )
     return Split(images, labels)
+
+
+def check_recorded(paths: PreparedPaths, card: DatasetCard, part: str) -> None:
+    """Compare files with their checksums in the card: DVC trusts the read-only objects of its cache without a look.
+
+    Args:
+        part: a file under `paths.root`, or a folder with `/` at its end.
+
+    Raises:
+        ValueError: a file differs, so it is damaged; the message names it.
+    """
+    for name, sha256 in card.sha256.items():
+        if name.startswith(part) and (paths.root / name).is_file() and sha256_of_file(paths.root / name) != sha256:
+            raise ValueError(
+                f"{paths.root / name}: damaged, since its SHA-256 is not the one in {paths.card}; delete it, and run "
+                "`make sweep`, which names a damaged object of DVC's cache"
+            )
 
 
 class ImageFiles:
