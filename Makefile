@@ -14,7 +14,7 @@ options = $(foreach name,$(given),'$(subst ','\'',$(name)=$(value $(name)))')
 COMMANDS := run sweep search report dashboard track verify compare preset complexity evaluate-weights export predict
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all lint certify bench bench-sweep clean $(COMMANDS)
+.PHONY: help setup test test-all test-gpu lint certify bench bench-sweep clean $(COMMANDS)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s  %s\n", $$1, $$2 }'
@@ -55,6 +55,9 @@ test: lint ## lint, type-check and test
 
 test-all: lint ## the same with the slow tests
 	@$(BIN)/python -m pytest -m "not gpu"
+
+test-gpu: $(READY) ## run the tests that need a GPU, in one process
+	@$(BIN)/python -m pytest -n 0 -m gpu tests/gpu
 
 lint: $(READY) ## check style, types and the import contract
 	@$(BIN)/ruff check --quiet .
