@@ -259,7 +259,7 @@ def test_equal_inputs_give_equal_bytes_whatever_the_user_s_matplotlib_settings(m
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "black", "savefig.dpi": 30}):
         second = study.report(to="second")
     names = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(names) == 24
+    assert len(names) == 26
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 

@@ -43,7 +43,7 @@ def test_a_report_writes_its_tables_and_verdicts(make_study: MakeStudy) -> None:
     folder = make_study().report()
     assert sorted(path.name for path in (folder / "tables").iterdir()) == [
         f"{name}.{suffix}"
-        for name in ("cost", "errors", "images-of-one-kind", "noise", "selection", "verdicts")
+        for name in ("cost", "errors", "images-of-one-kind", "noise", "selection", "time-to-error", "verdicts")
         for suffix in ("csv", "tex")
     ]
     errors = list(csv.DictReader((folder / "tables/errors.csv").read_text().splitlines()))

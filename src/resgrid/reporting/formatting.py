@@ -18,6 +18,13 @@ def percent(sample: Sample) -> str:
     return f"{sample.mean:.2f}" + ("" if sample.standard_deviation is None else f" ± {sample.standard_deviation:.2f}")
 
 
+def rounded(sample: Sample) -> str:
+    """Format mean ± sample standard deviation with at least two digits, such as `150 ± 12` or `4.2 ± 0.3`."""
+    digits = 0 if sample.mean >= 10 else 1
+    spread = "" if sample.standard_deviation is None else f" ± {sample.standard_deviation:,.{digits}f}"
+    return f"{sample.mean:,.{digits}f}{spread}"
+
+
 def points(value: float) -> str:
     """Format a difference in percentage points, with its sign."""
     return f"{value:+.2f}".replace("-", _MINUS)

@@ -30,6 +30,7 @@ from resgrid.reporting.rendering import html_template, markdown_template
 from resgrid.reporting.results import Results
 from resgrid.reporting.selection import selections
 from resgrid.reporting.style import network_styles
+from resgrid.reporting.time_to_error import TARGETS, times_to_errors
 
 _CONFUSIONS_LISTED = 5
 _MAPPED_CLASSES = 20  # more would make a confusion matrix unreadable
@@ -86,6 +87,8 @@ def _result_variables(content: Content) -> dict[str, Any]:
         "kinds": content.results.by_kind,
         "maps": activation_maps(content.results),
         "selections": selections(content.results),
+        "targets": TARGETS,
+        "times_to_errors": times_to_errors(content.results),
         "convergence": [convergence(network) for network in content.results.by_depth],
     }
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from resgrid.reporting import provenance
 from resgrid.reporting.execution import run_url
-from resgrid.reporting.formatting import duration, number, percent, points, with_unit
+from resgrid.reporting.formatting import duration, number, percent, points, rounded, with_unit
 from resgrid.reporting.style import kind_title
 from resgrid.reporting.svg import render, swatch
 
@@ -55,6 +55,7 @@ def _environment(autoescape: bool) -> Environment:
         "number": number,
         "percent": percent,
         "points": points,
+        "rounded": rounded,
         "shown": provenance.shown,
         "with_unit": with_unit,
     }

@@ -12,6 +12,7 @@ from resgrid.reporting.results import Measure, NetworkResult, Results
 from resgrid.reporting.seed_noise import ImagesOfOneKind, SeedNoise
 from resgrid.reporting.selection import selections
 from resgrid.reporting.statistics import Sample
+from resgrid.reporting.time_to_error import times_to_errors
 from resgrid.reporting.verdicts import Verdict
 
 # A sample is a mean with its sample standard deviation.
@@ -71,12 +72,13 @@ class Table:
 
 
 def report_tables(content: Content) -> list[Table]:
-    """Return the tables of verdicts, errors, cost, selection, noise between seeds, and images of one kind."""
+    """Return the tables that docs/report.md lists."""
     return [
         _verdicts(content.verdicts),
         _errors(content.results),
         _cost(content.results),
         _selection(content.results),
+        _times_to_errors(content.results),
         _noise(content.noises),
         _images_of_one_kind(content.images_of_one_kind),
     ]
@@ -135,6 +137,16 @@ def _selection(results: Results) -> Table:
         *("inflation", "inflation_expected_by_chance", "optimism_of_validation"),
     )
     return Table("selection", columns, rows)
+
+
+def _times_to_errors(results: Results) -> Table:
+    rows: list[tuple[Value, ...]] = [
+        (name, time.target, time.steps, time.seconds)
+        for name, times in times_to_errors(results).items()
+        for time in times
+        if time is not None
+    ]
+    return Table("time-to-error", ("network", "val_error", "steps", "seconds"), rows)
 
 
 def _noise(noises: Iterable[SeedNoise]) -> Table:
