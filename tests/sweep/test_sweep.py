@@ -15,6 +15,8 @@ from support.swept_repository import CAN_MOUNT, SweptRepository, make_swept_repo
 
 STAGES = ("train", "evaluate")
 CELLS = ["plain8-0", "plain8-1", "resnet8-A-0", "resnet8-A-1"]
+# Metrics of a cell, which git has instead of DVC.
+GIT = ("metrics.json", "evaluation.json")
 
 
 def test_a_sweep_records_what_dvc_repro_records(swept: SweptRepository, tmp_path: Path) -> None:
@@ -64,6 +66,25 @@ def test_a_sweep_records_what_dvc_repro_records(swept: SweptRepository, tmp_path
     by_dvc.run("dvc", "repro")
     assert swept.sweep().returncode == 0
     assert swept.dvc_lock() == by_dvc.dvc_lock()
+
+
+def test_a_clone_pulls_results_from_the_remote_instead_of_training(swept: SweptRepository, tmp_path: Path) -> None:
+    swept.run("dvc", "repro")
+    swept.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    swept.run("dvc", "push")
+    swept.run(
+        "git", "add", "--force", "dvc.lock", "sources", *(f"runs/{cell}/{name}" for cell in CELLS for name in GIT)
+    )
+    swept.commit("results")
+    swept.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    clone = SweptRepository(tmp_path / "clone")
+    done = clone.sweep()
+    assert done.returncode == 0, done.stderr
+    stages = [f"{stage}@{cell}" for stage in ("train", "evaluate") for cell in CELLS]
+    assert f"pulled from DVC's remote: {', '.join(stages)}\n" in done.stderr
+    assert "0 cells to run, 4 up to date" in done.stderr
+    assert clone.dvc_lock() == swept.dvc_lock()
+    assert clone.stale() == {}
 
 
 def test_a_cell_does_not_inherit_variables_of_its_ray_or_slurm_job(swept: SweptRepository) -> None:

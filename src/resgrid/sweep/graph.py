@@ -24,6 +24,7 @@ from dvc.dvcfile import LOCK_FILE
 from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.repo import Repo, lock_repo
+from dvc.repo.index import Index
 from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError, rwlock
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
@@ -34,6 +35,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 
 from resgrid.artifacts.files import write_atomically
 from resgrid.config.reading import with_changes
+from resgrid.sweep.stage_status import lacks_only_outputs, share_hashes, why_stale
 
 LOCK_HEAD = "schema: '2.0'\nstages:\n"
 
@@ -90,6 +92,8 @@ class Graph:
             self._repo = Repo(str(root), _wait_for_lock=True)
         self._planned: dict[str, tuple[PipelineStage, Snapshot]] = {}
         self._recorded: dict[str, PipelineStage] = {}
+        self._index, self._stages = cast("Index | None", None), cast("dict[str, PipelineStage]", {})
+        self._remote: str | None = self._repo.config["core"].get("remote")
         self._branch, self._commit = self._git("symbolic-ref", "--quiet", "HEAD"), self._git("rev-parse", "HEAD")
 
     @property
@@ -98,7 +102,7 @@ class Graph:
         return Path(self._repo.cache.local.path)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Lock out other DVC commands and keep the graph in memory, which takes DVC a second to read again."""
+        """Lock out other DVC commands and keep the graph in memory; DVC reads a thousand cells in 10 seconds."""
         return lock_repo(self._repo)
 
     @contextmanager
@@ -133,11 +137,30 @@ class Graph:
             graph = self._repo.index.graph
             parents = {parent.addressing for cell in cells for parent in graph.successors(cell) if parent not in cells}
             stale = sorted(self._repo.status(targets=sorted(parents), with_deps=True)) if parents else []
-        if stale and run:
-            command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *sorted(parents)]
-            if subprocess.run(command, cwd=self.root, check=False).returncode:
+            if stale and run and self._repro(sorted(parents)):
                 raise GraphError(f"{', '.join(stale)}: failed, so no cell was trained; fix it and rerun the sweep")
-        return stale
+            return stale
+
+    def pull_missing(self) -> list[str]:
+        """Pull outputs that dvc.lock names, but that are not here, from DVC's default remote if there is one.
+
+        Returns:
+            The stages whose outputs were pulled. The remote need not have all outputs.
+
+        Raises:
+            GraphError: the remote can't be read.
+        """
+        if not self._remote:
+            return []
+        with self.locked():
+            missing = [name for name, stage in self._stages_by_name().items() if lacks_only_outputs(stage)]
+            if missing:
+                try:
+                    self._repo.pull(targets=missing, allow_missing=True)
+                except DvcException as error:
+                    raise GraphError(f"DVC's remote {self._remote!r}: {error}; see `dvc remote list`") from None
+                self.forget()
+            return [name for name in missing if not lacks_only_outputs(self._stage(name))]
 
     def cells(self) -> dict[str, list[str]]:
         """The cells of the grid and the names of their stages, `train` first."""
@@ -152,7 +175,7 @@ class Graph:
     def why_stale(self, stage_name: str) -> str | None:
         """The reason why a stage is stale, in a few words; None if it is up to date."""
         with self.locked():
-            return _reasons(self._stage(stage_name))
+            return why_stale(self._stage(stage_name))
 
     def restore(self, stage_name: str, dry: bool = False) -> bool:
         """Restore a stage's outputs from DVC's run cache, if it contains a run with the same dependencies.
@@ -253,8 +276,22 @@ class Graph:
         """Run `dvc repro` for the stages after the cells, such as the report, alone. Returns its exit status."""
         with self.locked():
             after = [stage.addressing for stage in self._downstream()]
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *after]
-        return subprocess.run(command, cwd=self.root, check=False).returncode if after else 0
+            return self._repro(["--single-item", *after]) if after else 0
+
+    def forget(self) -> None:
+        """Read the graph anew, because stages in memory have changed."""
+        self._repo._reset()
+
+    def _repro(self, arguments: list[str]) -> int:
+        """Run `dvc repro`, which takes the lock meanwhile. Returns its exit status."""
+        self._repo.lock.unlock()
+        try:
+            options = ["--pull"] if self._remote else []
+            command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *options, *arguments]
+            return subprocess.run(command, cwd=self.root, check=False).returncode
+        finally:
+            self._repo.lock.lock()
+            self.forget()
 
     def _downstream(self) -> list[Any]:
         """The stages after the cells, in their order. DVC's graph points from a stage to those that it depends on."""
@@ -292,14 +329,19 @@ class Graph:
         return done.stdout.strip()
 
     def _cell_stages(self) -> list[PipelineStage]:
-        stages = [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
-        return [s for group in CELL_STAGES for s in stages if str(s.addressing).startswith(f"{group}@")]
+        return list(self._stages_by_name().values())
 
     def _stage(self, name: str) -> PipelineStage:
-        # `repo.stage.collect(name)` would read all of dvc.lock each time. Names are compared first because a stage's
-        # address takes time to make, which is noticeable on large grids.
-        found = (stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage) and stage.name == name)
-        return next(stage for stage in found if stage.addressing == name)
+        return self._stages_by_name()[name]
+
+    def _stages_by_name(self) -> dict[str, PipelineStage]:
+        """The stages of cells, all `train` first. `repo.stage.collect(name)` would read all of dvc.lock each time."""
+        if self._index is not self._repo.index:
+            self._index = self._repo.index
+            named = {str(each.addressing): each for each in self._index.stages if isinstance(each, PipelineStage)}
+            self._stages = {n: s for group in CELL_STAGES for n, s in named.items() if n.startswith(f"{group}@")}
+            share_hashes(self._stages.values())
+        return self._stages
 
     def _is_restorable(self, stage: PipelineStage) -> bool:
         if stage.changed_stage() or not stage.deps_cached():
@@ -385,26 +427,3 @@ def _content(file: Path, path: str, md5: str) -> bytes:
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
         raise GraphError(f"{path}: edited while the plan was made; rerun the sweep")
     return content
-
-
-def _reasons(stage: PipelineStage) -> str | None:
-    """Summarize the status that DVC gives as `[{"changed deps": {"params.yaml": {"train.max_steps": "modified"}}}]`."""
-    status = stage.status().get(str(stage.addressing), [])
-    if not status:
-        return None
-    if not any(out.hash_info for out in stage.outs):
-        return "never run"
-    changes: dict[str, Any] = {}
-    for entry in status:
-        changes |= {entry: ""} if isinstance(entry, str) else entry
-    outs = changes.pop("changed outs", {})
-    counted = {f"{len(outs)} output{'s' if len(outs) > 1 else ''}": ", ".join(sorted(set(outs.values())))}
-    return "; ".join(_leaves(changes | (counted if outs else {})))
-
-
-def _leaves(changes: dict[str, Any]) -> Iterator[str]:
-    for name, change in changes.items():
-        if isinstance(change, dict):
-            yield from _leaves(change)
-        else:
-            yield f"{name} {change}".strip()

@@ -115,7 +115,6 @@ def adopt(graph: Graph, delivered: Path) -> list[str]:
     adopted: list[str] = []
     if not any(delivered.glob("*@*.json")):
         return adopted
-    # Not in the plan's lock: `snapshot` changes the stages that DVC keeps in memory.
     with graph.locked():
         stages = {stage for stages in graph.cells().values() for stage in stages}
         names = {path.name.removesuffix(".json") for path in delivered.glob("*@*.json")} & stages
@@ -133,6 +132,7 @@ def adopt(graph: Graph, delivered: Path) -> list[str]:
                     ) from error
                 adopted.append(stage)
             _delete(delivered, [stage])
+        graph.forget()
     return adopted
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -41,45 +42,47 @@ def run_sweep(
     config.check_resources()
     work = state_folder().resolve() / "sweep"
     graph = Graph(Path.cwd())
-    with graph.cells_reserved():
-        stale = graph.bring_upstream_up_to_date(run=not dry_run)
-        if stale and dry_run:
-            console.print(f"run first, because stale: {', '.join(stale)}; the plan depends on their outputs")
-            return 0
-        if not dry_run and (adopted := adopt(graph, work / "delivered")):
-            console.print(f"recorded from an interrupted sweep: {', '.join(adopted)}", markup=False)
+    with ExitStack() as reserved:
         with graph.locked():
+            reserved.enter_context(graph.cells_reserved())
+            stale = graph.bring_upstream_up_to_date(run=not dry_run)
+            if stale and dry_run:
+                console.print(f"run first, because stale: {', '.join(stale)}; the plan depends on their outputs")
+                return 0
+            if not dry_run and (adopted := adopt(graph, work / "delivered")):
+                console.print(f"recorded from an interrupted sweep: {', '.join(adopted)}", markup=False)
+            if not dry_run and (pulled := graph.pull_missing()):
+                console.print(f"pulled from DVC's remote: {', '.join(pulled)}", markup=False)
             plan = make_plan(graph, patterns, seeds, force, dry_run)
             is_whole = not patterns and seeds is None
             if is_whole and not plan.cells and not graph.downstream_is_stale():
                 console.print(f"{len(plan.up_to_date)} cells and the report are up to date")
                 return 0
-        console.print(plan_table(plan, config.sweep))
-        if dry_run:
-            return 0
+            console.print(plan_table(plan, config.sweep))
+            if dry_run:
+                return 0
+            cells = with_progress(plan.to_run, "hashing what the cells depend on")
+            snapshots = {cell.name: _snapshots(graph, cell.stages) for cell in cells}
         clean(work)
-        outcome = _run(plan, graph, config, work) if plan.to_run else Outcome()
+        outcome = _run(plan, snapshots, graph, config, work) if plan.to_run else Outcome()
         status = _summarize(plan, outcome)
         if outcome.stopped:
             return status
-        with graph.locked():
-            stale = {cell for cell, stages in graph.cells().items() if any(map(graph.why_stale, stages))}
-    if stale:
-        # `dvc repro` would train these cells for the report.
-        names = ", ".join(sorted(stale))
-        reason = f"{len(stale)} cells are stale, because they failed, were not selected or changed meanwhile: {names}"
-        console.print(f"reports/ stays as it is: {reason}", style="yellow", markup=False)
-        from resgrid.reporting.preliminary import write_preliminary_report  # imports much
-
-        write_preliminary_report(config, stale)
-        return status
-    return status or graph.bring_downstream_up_to_date()
-
-
-def _run(plan: Plan, graph: Graph, config: Config, work: Path) -> Outcome:
     with graph.locked():
-        cells = with_progress(plan.to_run, "hashing what the cells depend on")
-        snapshots = {cell.name: _snapshots(graph, cell.stages) for cell in cells}
+        stale = {cell for cell, stages in graph.cells().items() if any(map(graph.why_stale, stages))}
+        if not stale:
+            return status or graph.bring_downstream_up_to_date()
+    # `dvc repro` would train these cells for the report.
+    names = ", ".join(sorted(stale))
+    reason = f"{len(stale)} cells are stale, because they failed, were not selected or changed meanwhile: {names}"
+    console.print(f"reports/ stays as it is: {reason}", style="yellow", markup=False)
+    from resgrid.reporting.preliminary import write_preliminary_report  # imports much of reporting
+
+    write_preliminary_report(config, stale)
+    return status
+
+
+def _run(plan: Plan, snapshots: dict[str, list[Snapshot]], graph: Graph, config: Config, work: Path) -> Outcome:
     every_stage = [snapshot for stages in snapshots.values() for snapshot in stages]
     run = start_run("sweep", DatasetCard.read(PreparedPaths().card).label, None)
     try:
@@ -167,7 +170,9 @@ def _run_on_cluster(
         run_cells(list(jobs), settings, sweep, server, _Cells(outcome, table, recorder))
     ended = {*outcome.done, *outcome.failed, *outcome.stopped}
     outcome.stopped += [cell for cell in jobs if cell not in ended]
+    # A cell may have ended before one of its stages couldn't be recorded.
     outcome.done = [cell for cell in outcome.done if cell not in outcome.failed]
+    outcome.stopped = [cell for cell in outcome.stopped if cell not in outcome.failed]
     return outcome
 
 
