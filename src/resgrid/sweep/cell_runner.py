@@ -313,7 +313,8 @@ def _own_folder(token: str) -> Path:
 
 def _make_private(folder: Path) -> None:
     """Make a folder that other users of the node can't read or replace, or refuse theirs."""
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise CellFailedError(f"{folder}: not a private folder of this user; delete it or set TMPDIR for Ray")
