@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from resgrid.sweep import cell_runner
 from resgrid.sweep.file_server import FileServer
 from support.swept_repository import SweptRepository, wait_until
 
@@ -181,6 +182,14 @@ def test_a_node_without_memory_is_named_and_the_token_is_private(swept: SweptRep
     token.chmod(0o644)
     assert swept.sweep(HOME=str(tmp_path)).returncode == 0
     assert token.stat().st_mode & 0o777 == 0o600
+
+
+def test_only_one_host_writes_the_embedded_store(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    settings = {"work": str(tmp_path), "token": "secret", "root": str(tmp_path), "environment": {}, "host": "elsewhere"}
+    job = {"cell": "plain8-0", "saved_as": "plain8-0", "state": str(tmp_path / "state"), "settings": settings}
+    with pytest.raises(cell_runner.CellFailedError, match="must not write the SQLite store of elsewhere; start an ML"):
+        cell_runner.run_cell(job | {"stages": []}, None, print)
 
 
 def test_the_file_server_follows_no_link_out_of_its_folders(tmp_path: Path) -> None:

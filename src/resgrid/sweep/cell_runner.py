@@ -87,12 +87,20 @@ class _Node:
         self._home = Path(self.settings["work"])
         self._is_shared = _read_or_empty(self._home / "token") == self.settings["token"]
         self.work, self._state = self._home, self._home_state
+        host, driver = os.uname().nodename, self.settings["host"]
+        has_server = self.settings["environment"].get("MLFLOW_TRACKING_URI", "").startswith("http")
+        if not has_server and not (self._is_shared and host == driver):
+            # SQLite's locks don't work on network file systems (https://www.sqlite.org/faq.html#q5).
+            problem = (
+                f"must not write the SQLite store of {driver}"
+                if self._is_shared
+                else (f"can't read {self.settings['root']}, so it can't track runs there")
+            )
+            raise CellFailedError(
+                f"node {host}: {problem}; start an MLflow server that all nodes reach and set MLFLOW_TRACKING_URI to "
+                "its URL"
+            )
         if not self._is_shared:
-            if not self.settings["environment"].get("MLFLOW_TRACKING_URI", "").startswith("http"):
-                raise CellFailedError(
-                    f"node {os.uname().nodename}: can't read {self.settings['root']}, so it can't track runs there; "
-                    "start an MLflow server that all nodes reach and set MLFLOW_TRACKING_URI to its URL"
-                )
             os.umask(0o077)
             self.work = _own_folder(self.settings["token"])
             _make_private(self.work.parent)

@@ -83,6 +83,7 @@ def settings_of_all(
     write_atomically(work / "token", token.encode())
     return {
         "root": str(graph.root),
+        "host": os.uname().nodename,
         "work": str(work),
         "state": str(state_folder().resolve()),
         "token": token,
