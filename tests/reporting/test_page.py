@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 LOADING = {"src", "srcset", "poster", "data", "background", "action"}
 FIGURES = sorted(
-    f"{name}.{suffix}" for name in ("curves", "curves-together", "depth", "overview") for suffix in ("png", "svg")
+    f"{name}.{suffix}"
+    for name in ("confusions", "curves", "curves-together", "depth", "overview")
+    for suffix in ("png", "svg")
 )
 SOME = [(1.0, 8), (2.0, 12)]
 
@@ -150,7 +152,7 @@ def test_a_section_without_its_files_says_so_in_a_line(make_study: MakeStudy) ->
 def test_what_was_measured_is_drawn_to_files_too(make_study: MakeStudy) -> None:
     folder = make_study({"plain8": SOME, "resnet8-A": SOME}, analyses=True).report() / "figures"
     assert sorted(path.stem for path in folder.glob("*.png")) == [
-        *("blocks", "cost", "curves", "curves-together", "depth", "gradients", "overview", "responses")
+        *("blocks", "confusions", "cost", "curves", "curves-together", "depth", "gradients", "overview", "responses")
     ]
 
 
@@ -259,7 +261,7 @@ def test_equal_inputs_give_equal_bytes_whatever_the_user_s_matplotlib_settings(m
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "black", "savefig.dpi": 30}):
         second = study.report(to="second")
     names = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(names) == 26
+    assert len(names) == 28
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 

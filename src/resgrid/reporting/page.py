@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from resgrid import paper
+from resgrid.artifacts.data_card import DatasetCard
 from resgrid.config.report import ReportParams
 from resgrid.names import PlainOrResidual
 from resgrid.reporting import analysis_charts, charts
@@ -125,9 +126,14 @@ def _chart_variables(content: Content) -> dict[str, Any]:
     }
 
 
+def has_readable_confusions(card: DatasetCard) -> bool:
+    """Return whether the classes are few enough for confusion matrices."""
+    return len(card.classes) <= _MAPPED_CLASSES
+
+
 def _confusion_variables(content: Content) -> dict[str, Any]:
     results, classes = content.results, content.card.classes
-    mapped = len(classes) <= _MAPPED_CLASSES
+    mapped = has_readable_confusions(content.card)
     listed = (
         {} if mapped else {each.name: most_confused(each, classes, _CONFUSIONS_LISTED) for each in results.by_depth}
     )

@@ -14,11 +14,11 @@ from resgrid.config.report import ReportParams
 from resgrid.reporting.claims import judge
 from resgrid.reporting.content import Content
 from resgrid.reporting.ensembles import read_ensembles
-from resgrid.reporting.page import figures, render_markdown, render_page
+from resgrid.reporting.page import figures, has_readable_confusions, render_markdown, render_page
 from resgrid.reporting.paper_comparison import differences_from_paper
 from resgrid.reporting.reading import read_results
 from resgrid.reporting.seed_noise import read_seed_noise
-from resgrid.reporting.static_figures import draw_figures
+from resgrid.reporting.static_figures import draw_confusions, draw_figures
 from resgrid.reporting.style import network_styles
 from resgrid.reporting.summary import summarize, summarize_verdicts
 from resgrid.reporting.tables import report_tables
@@ -46,7 +46,10 @@ def write_report(
     for table in report_tables(content):
         files[Path("tables", f"{table.name}.csv")] = table.csv()
         files[Path("tables", f"{table.name}.tex")] = table.latex()
-    for figure in draw_figures(figures(content), network_styles(content.results)):
+    drawn = draw_figures(figures(content), network_styles(content.results))
+    if content.results.networks and has_readable_confusions(card):
+        drawn.append(draw_confusions(content.results, card.classes))
+    for figure in drawn:
         files[Path("figures", f"{figure.name}.svg")] = figure.svg
         files[Path("figures", f"{figure.name}.png")] = figure.png
     (into / "figures").mkdir(parents=True, exist_ok=True)  # DVC needs the folder even if there is no figure

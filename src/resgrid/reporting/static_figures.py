@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.style as matplotlib_style
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -21,6 +22,7 @@ from matplotlib.ticker import NullLocator
 
 from resgrid.reporting.axes import Axis
 from resgrid.reporting.chart import Band, Chart, ChartGroup, Cut, Dot, Frontier, Label, Line, Mark, Rule, Star, Through
+from resgrid.reporting.results import Results
 from resgrid.reporting.style import Style, Styles, kind_title
 from resgrid.reporting.svg import spaced_ticks
 
@@ -50,8 +52,10 @@ _SETTINGS = {
 _WIDTH, _HEIGHT = 3.7, 2.9  # of one chart with its texts
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.72, 0.1, 0.32, 0.5
 _LEGEND_LINE = 0.19
+_MATRIX = 2.5
 
 _LEGEND_COLUMNS = 4
+_MATRIX_COLUMNS = 4
 _LISTED_AT_MOST = 24  # networks; of more, only the kinds
 _WEIGHTS = {"bold": 1.8, "thin": 0.8}
 _GRAY = "#777777"
@@ -75,6 +79,27 @@ def draw_figures(groups: Mapping[str, ChartGroup], styles: Styles) -> list[Stati
     """
     with matplotlib_style.context(["default", _SETTINGS]):
         return [_finish(name, _figure(group, styles)) for name, group in groups.items()]
+
+
+def draw_confusions(results: Results, classes: Sequence[str]) -> StaticFigure:
+    """Draw confusion matrices over all seeds; shades follow the square root of the share of the actual class."""
+    networks = results.by_depth
+    columns = min(len(networks), _MATRIX_COLUMNS)
+    rows = math.ceil(len(networks) / columns)
+    with matplotlib_style.context(["default", _SETTINGS, {"axes.grid": False}]):
+        figure = Figure(figsize=(columns * _MATRIX, rows * _MATRIX))
+        charts = figure.subplots(rows, columns, squeeze=False)
+        for axes in charts.flat[len(networks) :]:
+            axes.set_axis_off()
+        for axes, network in zip(charts.flat, networks, strict=False):
+            shares = network.confusion / np.maximum(network.confusion.sum(axis=1, keepdims=True), 1)
+            axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+            axes.set_title(network.name)
+            axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7)
+            axes.set_yticks(range(len(classes)), classes, fontsize=7)
+        charts[-1, 0].set(xlabel="predicted", ylabel="actual")
+        figure.subplots_adjust(wspace=0.35, hspace=0.45)
+        return _finish("confusions", figure)
 
 
 def _figure(group: ChartGroup, styles: Styles) -> Figure:
