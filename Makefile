@@ -14,7 +14,7 @@ options = $(foreach name,$(given),'$(subst ','\'',$(name)=$(value $(name)))')
 COMMANDS := run sweep search report dashboard track verify compare preset complexity evaluate-weights export predict
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all test-gpu lint certify bench bench-sweep bench-plan clean $(COMMANDS)
+.PHONY: help setup test test-all test-gpu lint certify bench bench-sweep bench-run bench-plan clean $(COMMANDS)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s  %s\n", $$1, $$2 }'
@@ -74,6 +74,9 @@ bench: $(READY) ## measure the training loop against its bound and the usual loo
 
 bench-sweep: $(READY) ## measure what a sweep adds to the cells that it runs
 	@$(BIN)/python -m benchmarks.sweep
+
+bench-run: $(READY) ## measure make run on the default grid, by part
+	@$(BIN)/python -m benchmarks.run
 
 bench-plan: $(READY) ## measure how planning and recording grow to 1,000 cells
 	@$(BIN)/python -m benchmarks.plan

@@ -16,6 +16,7 @@ class StageRecord(JsonRecord):
     Attributes:
         started: ISO 8601, UTC.
         seconds: wall-clock time of the whole stage.
+        computing_seconds: of it, the steps, validations and measurements; None in records of earlier versions.
         images_per_second: of the training loop; None for evaluation.
         resumed_from: steps of the checkpoints from which the run resumed; empty for an uninterrupted run.
         commit: the repository's commit, with `-dirty` if code or parameters differed from it; None outside git.
@@ -37,6 +38,7 @@ class StageRecord(JsonRecord):
     precision: str
     versions: dict[str, str]
     code: dict[str, str] = Field(default_factory=dict)
+    computing_seconds: float | None = None
 
 
 class RunRecord(JsonRecord):

@@ -59,7 +59,8 @@ def evaluate_cell(cell: Cell, config: EvaluateConfig, augment: AugmentConfig, wo
     clock = StageClock(manifest)
     compute_exactly(config.threads)
     card, paths = DatasetCard.read(PreparedPaths().card), CellPaths(cell)
-    evaluation = compute_evaluation(paths, card, config, augment, workers)
+    with clock.computing():
+        evaluation = compute_evaluation(paths, card, config, augment, workers)
     for name, content in evaluation.files.items():
         write_atomically(paths.root / name, content)
     record = clock.record(devices=1, threads=config.threads, precision="32")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class StageClock:
     """
 
     def __init__(self, manifest: Manifest, root: Path = CODE_ROOT) -> None:
-        self._started, self._clock = datetime.now(UTC), time.monotonic()
+        self._started, self._clock, self._computing = datetime.now(UTC), time.monotonic(), 0.0
         self._code = raw_hashes(root, manifest["files"])
 
     def record(
@@ -57,7 +58,15 @@ class StageClock:
             precision=precision,
             versions=versions(),
             code=self._code,
+            computing_seconds=round(self._computing, 1),
         )
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Count the time of a block as computing."""
+        start = time.monotonic()
+        yield
+        self._computing += time.monotonic() - start
 
 
 def read_record(cell: Cell, fingerprint: str) -> RunRecord | None:

@@ -52,9 +52,10 @@ def train_cell(cell: Cell, config: TrainParams, machine: MachineConfig, manifest
     training.attach(saving)
     try:
         with observe_training(training, card, fingerprint, checkpoint, unusable) as observer:
-            fit(training, checkpoint)
-            observer.begin_measuring()
-            metrics = measure(training, fingerprint)
+            with clock.computing():
+                fit(training, checkpoint)
+                observer.begin_measuring()
+                metrics = measure(training, fingerprint)
             if training.trainer.is_global_zero:
                 write(training, metrics, CellPaths(cell))
                 observer.record(clock, saving.resumed_from)
