@@ -11,7 +11,7 @@ unexport PYTHONPATH
 given = $(filter-out PYTHON,$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
 options = $(foreach name,$(given),'$(subst ','\'',$(name)=$(value $(name)))')
 
-COMMANDS := run sweep search report dashboard track verify compare preset complexity evaluate-weights export predict
+COMMANDS := run sweep search report dashboard track verify accept compare preset complexity evaluate-weights export predict
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-all test-gpu lint certify bench bench-sweep bench-run bench-plan clean $(COMMANDS)
@@ -40,6 +40,7 @@ report: ## write the report again
 dashboard: ## browse the runs in MLflow
 track: ## send to MLflow what it lacks
 verify: ## compare this machine's results with the committed ones
+accept: ## keep results after a change of code, if a replay finds the same bits
 compare: ## compare two commits, experiments or folders: A=… B=…
 preset: ## replace params.yaml by a preset, or check it
 complexity: ## count layers, parameters, multiply-adds, activations

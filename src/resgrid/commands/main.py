@@ -24,6 +24,7 @@ COMMANDS = (
     "dashboard",
     "track",
     "verify",
+    "accept",
     "compare",
     "preset",
     "complexity",

@@ -35,7 +35,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 
 from resgrid.artifacts.files import write_atomically
 from resgrid.config.reading import with_changes
-from resgrid.sweep.stage_status import lacks_only_outputs, share_hashes, why_stale
+from resgrid.sweep.stage_status import Changes, changes_of, lacks_only_outputs, share_hashes, why_stale
 
 LOCK_HEAD = "schema: '2.0'\nstages:\n"
 
@@ -177,6 +177,11 @@ class Graph:
         with self.locked():
             return why_stale(self._stage(stage_name))
 
+    def changes(self, stage_name: str) -> Changes:
+        """What changed of a stage since it was recorded in dvc.lock."""
+        with self.locked():
+            return changes_of(self._stage(stage_name))
+
     def restore(self, stage_name: str, dry: bool = False) -> bool:
         """Restore a stage's outputs from DVC's run cache, if it contains a run with the same dependencies.
 
@@ -241,9 +246,7 @@ class Graph:
                 earlier commit is checked out, to which dvc.lock belongs now.
         """
         stage, snapshot = self._planned[stage_name]
-        before = [self._branch, self._git("merge-base", self._commit, "HEAD") if self._commit else ""]
-        if before != [self._git("symbolic-ref", "--quiet", "HEAD"), self._commit]:
-            raise GraphError(f"{self._branch or self._commit}: another branch or an earlier commit is checked out")
+        self._refuse_another_checkout()
         with self.locked():
             self._take_hashes_of_train(stage, snapshot, read_marker(delivered, stage_name)["files"])
             for path in snapshot.outs:
@@ -255,6 +258,19 @@ class Graph:
             stage.commit()
             self._dump(stage)
         self._recorded[stage_name] = stage
+
+    def carry_over(self, stage_name: str) -> None:
+        """Record a stage's outputs of dvc.lock with its dependencies of the snapshot. DVC's run cache gets no entry.
+
+        Raises:
+            GraphError: an output is not the recorded one, or another branch or an earlier commit is checked out.
+        """
+        self._refuse_another_checkout()
+        with self.locked():
+            stage, _ = self._planned[stage_name]
+            if changed := [self._path(out) for out in stage.outs if out.status()]:
+                raise GraphError(f"{stage_name}: {', '.join(changed)}: changed meanwhile; run `dvc checkout`")
+            self._dump(stage)
 
     def check_cache(self, snapshots: Iterable[Snapshot]) -> None:
         """Compare the objects of DVC's cache that cells will read with their hashes.
@@ -292,6 +308,11 @@ class Graph:
         finally:
             self._repo.lock.lock()
             self.forget()
+
+    def _refuse_another_checkout(self) -> None:
+        before = [self._branch, self._git("merge-base", self._commit, "HEAD") if self._commit else ""]
+        if before != [self._git("symbolic-ref", "--quiet", "HEAD"), self._commit]:
+            raise GraphError(f"{self._branch or self._commit}: another branch or an earlier commit is checked out")
 
     def _downstream(self) -> list[Any]:
         """The stages after the cells, in their order. DVC's graph points from a stage to those that it depends on."""

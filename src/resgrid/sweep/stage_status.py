@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from inspect import unwrap
 from typing import Any
 
@@ -38,14 +39,11 @@ def share_hashes(stages: Iterable[PipelineStage]) -> None:
 
 def why_stale(stage: PipelineStage) -> str | None:
     """Summarize a stage's status; None if it is up to date."""
-    status = _status(stage)
-    if not status:
+    changes = _merged(stage)
+    if not changes:
         return None
     if not any(out.hash_info for out in stage.outs):
         return "never run"
-    changes: dict[str, Any] = {}
-    for entry in status:
-        changes |= {entry: ""} if isinstance(entry, str) else entry
     outs = changes.pop("changed outs", {})
     counted = {f"{len(outs)} output{'s' if len(outs) > 1 else ''}": ", ".join(sorted(set(outs.values())))}
     return "; ".join(_leaves(changes | (counted if outs else {})))
@@ -57,6 +55,35 @@ def _leaves(changes: Mapping[Any, Any]) -> Iterator[str]:
             yield from _leaves(change)
         else:
             yield f"{name} {change}".strip()
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What changed of a stage since it was recorded in dvc.lock.
+
+    Attributes:
+        names: dependencies, parameter files and outputs that changed; `changed command` for the command.
+        recorded: MD5 of the dependencies in dvc.lock, by path.
+    """
+
+    names: list[str]
+    recorded: dict[str, str]
+
+
+def changes_of(stage: PipelineStage) -> Changes:
+    """List what changed of a stage."""
+    names: list[str] = []
+    for kind, changed in _merged(stage).items():
+        names += sorted(changed) if isinstance(changed, dict) else [kind]
+    recorded = {each.def_path: each.hash_info.value for each in stage.deps if each.hash_info}
+    return Changes(names, {path: md5 for path, md5 in recorded.items() if isinstance(md5, str)})
+
+
+def _merged(stage: PipelineStage) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for entry in _status(stage):
+        changes |= {entry: ""} if isinstance(entry, str) else entry
+    return changes
 
 
 def lacks_only_outputs(stage: PipelineStage) -> bool:
