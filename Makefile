@@ -40,7 +40,7 @@ report: ## write the report again
 dashboard: ## browse the runs in MLflow
 track: ## send to MLflow what it lacks
 verify: ## compare this machine's results with the committed ones
-accept: ## keep results after a change of code, if a replay finds the same bits
+accept: ## keep results that changed code repeats bit for bit
 compare: ## compare two commits, experiments or folders: A=… B=…
 preset: ## replace params.yaml by a preset, or check it
 complexity: ## count layers, parameters, multiply-adds, activations

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ruamel.yaml import YAML
+
+from resgrid.artifacts.acceptance import carried_over
+from resgrid.artifacts.cell_files import CellPaths, TrainMetrics
+from resgrid.cells import parse_cell
+from resgrid.sources.manifest import manifest_path
 
 Verdict = Literal["same bytes", "same metrics", "different", "missing"]
 
@@ -52,6 +58,24 @@ def compare_with_commit(commit: str, tolerance: float) -> list[StageComparison]:
         for name, outputs in theirs.items()
         if name != "report"
     ]
+
+
+def trainings_carried_over(comparisons: Iterable[StageComparison]) -> dict[str, str]:
+    """Describe, by cell, the trainings that `make accept` carried over to the present code.
+
+    Raises:
+        ValueError: a cell's evidence is damaged.
+    """
+    found: dict[str, str] = {}
+    for comparison in comparisons:
+        group, _, name = comparison.stage.partition("@")
+        if group != "train" or comparison.verdict == "missing":
+            continue
+        cell = parse_cell(name)
+        fingerprint = TrainMetrics.read(CellPaths(cell).metrics).fingerprint
+        if words := carried_over(CellPaths(cell), fingerprint, manifest_path(group, cell.network)):
+            found[name] = words
+    return found
 
 
 def _compare(

@@ -14,7 +14,7 @@ def accept(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be replayed.")] = False,
 ) -> None:
-    """Keep results after a change of code or packages, if a replay finds the same bits.
+    """Keep results that changed code repeats bit for bit.
 
     Replays the traced steps of each cell that is stale by code or packages alone, and evaluates it again. If all bits
     are the same, the cell's entries of dvc.lock are updated, and runs/<cell>/accepted.json says what was compared. Else

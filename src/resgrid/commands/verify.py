@@ -26,7 +26,7 @@ def verify(
       resgrid verify
       resgrid verify --commit v1.0 --tolerance 0.5
     """
-    from resgrid.verify import compare_with_commit
+    from resgrid.verify import compare_with_commit, trainings_carried_over
 
     comparisons = compare_with_commit(commit, tolerance)
     table = Table("stage", "verdict", "outputs with other bytes", "largest change of an error")
@@ -34,6 +34,8 @@ def verify(
         change = "" if comparison.largest_change is None else f"{comparison.largest_change:.2f} points"
         table.add_row(comparison.stage, comparison.verdict, "\n".join(comparison.differing), change)
     console.print(table)
+    for cell, words in trainings_carried_over(comparisons).items():
+        console.print(f"{cell}: {words}", markup=False)
     counts = Counter(comparison.verdict for comparison in comparisons)
     console.print(f"compared with {commit}: " + ", ".join(f"{count} × {verdict}" for verdict, count in counts.items()))
     sys.exit(1 if counts["different"] or counts["missing"] else 0)

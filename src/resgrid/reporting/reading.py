@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
+from resgrid.artifacts.acceptance import carried_over
 from resgrid.artifacts.analyses import ANALYSIS_COLUMNS, LABEL_COLUMNS
 from resgrid.artifacts.cell_files import CURVE_COLUMNS, CellPaths, Complexity, TestMetrics, TrainMetrics
 from resgrid.artifacts.data_card import PREPARED, DatasetCard, PreparedPaths
@@ -22,6 +23,7 @@ from resgrid.artifacts.files import RUNS
 from resgrid.artifacts.run_record import RunRecord, record_path
 from resgrid.cells import Cell
 from resgrid.reporting.results import CellResult, NetworkResult, Results, ResultsError
+from resgrid.sources.manifest import manifest_path
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
@@ -96,6 +98,7 @@ def _read_cell(cell: Cell, classes: list[str], runs: Path) -> CellResult:
         complexity=_read(Complexity, paths.complexity) if paths.complexity.is_file() else None,
         tables=_read_analyses(paths),
         activation_maps=paths.activation_maps if paths.activation_maps.is_file() else None,
+        carried_over=carried_over(paths, train.fingerprint, manifest_path("train", cell.network)),
     )
 
 

@@ -43,6 +43,7 @@ class CellResult:
         tables: the columns `ANALYSIS_COLUMNS` of each analysis, by its name, without those whose file is missing or has
             no rows, such as the blocks of a network that is not made of blocks.
         activation_maps: path of the picture; None if it is missing.
+        carried_over: how the training was carried over to the present code, in words; None if this code trained.
     """
 
     cell: Cell
@@ -54,6 +55,7 @@ class CellResult:
     complexity: Complexity | None = None
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     activation_maps: Path | None = None
+    carried_over: str | None = None
 
     @property
     def diverged(self) -> bool:

@@ -64,6 +64,7 @@ def _cell_summary(cell: CellResult) -> dict[str, Any]:
         "fingerprint": cell.train.fingerprint,
         "run_id": record.run_id if record else None,
         "commit": record.train.commit if record and record.train else None,
+        "carried_over": cell.carried_over,
     }
 
 
