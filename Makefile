@@ -11,7 +11,7 @@ unexport PYTHONPATH
 given = $(filter-out PYTHON,$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
 options = $(foreach name,$(given),'$(subst ','\'',$(name)=$(value $(name)))')
 
-COMMANDS := run sweep search report dashboard track verify accept compare preset complexity evaluate-weights export predict
+COMMANDS := power register run sweep search report dashboard track verify accept compare preset complexity evaluate-weights export predict
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-all test-gpu lint certify bench bench-sweep bench-run bench-plan clean $(COMMANDS)
@@ -33,6 +33,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+power: ## print what numbers of seeds can detect, and what they cost
+register: ## commit the claims' rules and the grid before the first run
 run: ## run the stale cells on this machine, then write the report
 sweep: ## the same with options, also on a Ray cluster
 search: ## tune one cell's hyperparameters on Ray Tune

@@ -95,6 +95,7 @@ class Warmup:
 CIFAR10_RECIPE = Recipe(train_images=45_000, test_images=10_000, batch_size=128, max_steps=64_000)
 CIFAR10_MILESTONES = (32_000, 48_000)
 CIFAR10_PADDING = 4
+CIFAR10_DEVICES = 2  # "a mini-batch size of 128 on two GPUs": each normalizes its own 64 images
 CIFAR10_WARMUP = Warmup(from_depth=110, learning_rate=0.01, until_train_error=80)
 
 # Section 3.4. The learning rate drops on plateaus of the error.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from scipy import stats
 
+from resgrid.artifacts.run_record import RunRecord, StageRecord
+from resgrid.config.train import OptimizerConfig
 from resgrid.config.whole import Config, load_config
 from resgrid.reporting.paper_comparison import (
     PaperComparison,
@@ -15,6 +18,8 @@ from resgrid.reporting.paper_comparison import (
     compare_with_published,
     differences_from_paper,
 )
+from resgrid.reporting.results import CellResult
+from support.synthetic import Maker, Truth
 
 if TYPE_CHECKING:
     from tests.reporting.conftest import MakeStudy, Outcomes
@@ -25,13 +30,25 @@ PAPER_COUNTS = {"train": 45_000, "val": 5_000, "test": 10_000}
 LOW = [(1.0, 8), (1.5, 12)]
 
 
+def ran(devices: int | None = 2, precision: str = "32") -> list[CellResult]:
+    """A cell that ran on these devices, as the paper's on two; None without a run record."""
+    (cell,) = Maker(0).grid({"resnet20-A": Truth(1, 9)}, 1).cells
+    train = StageRecord.model_construct(devices=devices)
+    record = None if devices is None else RunRecord.model_construct(train=train)
+    return [replace(cell, train=cell.train.model_copy(update={"precision": precision}), record=record)]
+
+
 def changed(section: str, **values: Any) -> Config:
     return PAPER.model_copy(update={section: getattr(PAPER, section).model_copy(update=values)})
 
 
 def test_the_paper_s_preset_is_directly_comparable(make_study: MakeStudy) -> None:
     card = make_study().card.model_copy(update={"name": "cifar10", "counts": PAPER_COUNTS})
-    assert differences_from_paper(PAPER, card) == []
+    assert differences_from_paper(PAPER, card, ran()) == []
+
+
+# Each device normalizes 64 images, as in the paper.
+TWO_DEVICES = changed("train", devices=2)
 
 
 @pytest.mark.parametrize(
@@ -45,16 +62,40 @@ def test_the_paper_s_preset_is_directly_comparable(make_study: MakeStudy) -> Non
 )
 def test_another_recipe_is_named(make_study: MakeStudy, config: Config, difference: str) -> None:
     card = make_study().card.model_copy(update={"name": "cifar10", "counts": PAPER_COUNTS})
-    differences = differences_from_paper(config, card)
+    differences = differences_from_paper(config, card, ran())
     assert len(differences) == 1
     assert difference in differences[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "cells", "differences"),
+    [
+        (PAPER, ran(devices=1), ["images per batch normalization 128, not 64"]),
+        (PAPER, ran(devices=None), ["images per batch normalization unknown, not 64"]),
+        (PAPER, [*ran(1), *ran(2)], ["images per batch normalization 64 and 128, not 64"]),
+        (changed("train", devices=2), ran(devices=None), []),
+        (changed("train", sync_batchnorm=True), ran(), ["images per batch normalization 128, not 64"]),
+        (changed("train", compile=True), ran(), ["compilation on, not off"]),
+        (PAPER, ran(precision="bf16"), ["precision bf16, not 32"]),
+    ],
+)
+def test_how_the_runs_computed_counts(
+    make_study: MakeStudy, config: Config, cells: list[CellResult], differences: list[str]
+) -> None:
+    card = make_study().card.model_copy(update={"name": "cifar10", "counts": PAPER_COUNTS})
+    assert differences_from_paper(config, card, cells) == differences
+
+
+def test_every_option_of_the_optimizer_is_compared() -> None:
+    """Another kind of optimizer needs a row in `differences_from_paper`."""
+    assert set(OptimizerConfig.model_fields) == {"lr", "momentum", "weight_decay"}
 
 
 def test_warm_up_matters_only_where_a_network_is_deep_enough(make_study: MakeStudy) -> None:
     card = make_study().card.model_copy(update={"name": "cifar10", "counts": PAPER_COUNTS})
     shallow = changed("grid", network=["plain20", "resnet20-A"])
     shallow = shallow.model_copy(update={"schedule": shallow.schedule.model_copy(update={"warmup": None})})
-    assert differences_from_paper(shallow, card) == []
+    assert differences_from_paper(shallow, card, ran()) == []
 
 
 @pytest.mark.parametrize("data", ["digits", "cifar10"])
@@ -69,7 +110,7 @@ def test_numbers_that_cannot_be_compared_are_labelled(make_study: MakeStudy, dat
 
 
 def test_like_for_like_numbers_stand_beside_ours(make_study: MakeStudy) -> None:
-    paper = {name: getattr(PAPER, name).model_dump() for name in ("augment", "optimizer", "schedule", "train")}
+    paper = {name: getattr(TWO_DEVICES, name).model_dump() for name in ("augment", "optimizer", "schedule", "train")}
     study = make_study({"resnet20-A": LOW}, data="cifar10", card={"counts": PAPER_COUNTS}, **paper)
     page = study.page()
     table = table_6(page)
@@ -87,7 +128,7 @@ def table_6(page: str) -> str:
 
 
 def beside(make_study: MakeStudy, outcomes: Outcomes, **sections: Any) -> dict[str, list[PaperComparison]]:
-    paper = {name: getattr(PAPER, name).model_dump() for name in ("augment", "optimizer", "schedule", "train")}
+    paper = {name: getattr(TWO_DEVICES, name).model_dump() for name in ("augment", "optimizer", "schedule", "train")}
     card = {"counts": PAPER_COUNTS} | sections.pop("card", {})
     study = make_study(outcomes, data="cifar10", card=card, records=False, **(paper | sections))
     rows: dict[str, list[PaperComparison]] = {}
@@ -141,7 +182,7 @@ def test_a_bound_is_not_compared(make_study: MakeStudy) -> None:
 def test_digits_have_no_published_counterpart(make_study: MakeStudy) -> None:
     study = make_study({"resnet20-A": LOW})
     assert compare_with_published(study.results(), study.config, study.card) == []
-    assert comparability(study.config, study.card).label == "other data: Digits"
+    assert comparability(study.config, study.card, ran()).label == "other data: Digits"
 
 
 def imagenet(preset: str = "imagenet-18-34", **section: dict[str, Any]) -> Config:
@@ -178,9 +219,11 @@ def test_runs_on_imagenet_are_held_against_the_paper_s_on_imagenet(
     counts = {"train": 1_256_167, "val": 25_000, "test": 50_000}
     update = {"name": "imagefolder", "label": "ImageNet", "counts": counts, "shape": (3, 224, 224)}
     card = make_study().card.model_copy(update={**update, "classes": [f"n{number}" for number in range(1000)]})
-    assert differences_from_paper(config, card) == differences
+    assert differences_from_paper(config, card, ran()) == differences
     short = config.train.max_steps < 600_000
-    assert comparability(config, card).label == ("short schedule: 5,000 of 600,000 steps" if short else "other recipe")
+    assert comparability(config, card, ran()).label == (
+        "short schedule: 5,000 of 600,000 steps" if short else "other recipe"
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,6 +238,6 @@ def test_a_grid_is_directly_comparable_or_labeled(
     make_study: MakeStudy, config: Config, label: str, like: bool
 ) -> None:
     card = make_study().card.model_copy(update={"name": "cifar10", "counts": PAPER_COUNTS})
-    found = comparability(config, card)
+    found = comparability(config, card, ran())
     assert (found.label, found.direct) == (label, like)
-    assert found.differences == tuple(differences_from_paper(config, card))
+    assert found.differences == tuple(differences_from_paper(config, card, ran()))

@@ -52,9 +52,10 @@ def test_the_spread_of_a_grid_is_that_of_a_paired_difference() -> None:
     """Networks have noise of 0.5 points, and an effect of the seed of 3 points that the difference doesn't have."""
     truths = {f"plain{depth}": Truth(20, 20 + depth / 10) for depth in (8, 14, 20, 26, 32, 38)}
     networks = Maker(0, noise=0.5, common=3.0).grid(truths, 40).networks
-    spread = grid_spread(networks)
+    errors = [network.errors["test_error"] for network in networks]
+    spread = grid_spread(errors)
     assert spread is not None
     assert spread.freedom == 5 * 39
     assert spread.deviation == pytest.approx(0.5 * math.sqrt(2), rel=0.1)
-    assert grid_spread(networks[:1]) is None
+    assert grid_spread(errors[:1]) is None
     assert grid_spread([]) is None

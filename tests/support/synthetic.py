@@ -83,7 +83,12 @@ class Maker:
         return CellResult(
             cell=cell,
             train=TrainMetrics.model_construct(
-                network=cell.network, seed=cell.seed, train_error=train, val_error=test, selected_val_error=test
+                network=cell.network,
+                seed=cell.seed,
+                train_error=train,
+                val_error=test,
+                selected_val_error=test,
+                precision="32",
             ),
             test=TestMetrics.model_construct(test_error=test, selected_test_error=test, images=TEST_IMAGES),
             curve=self._curve(truth, relative[0]),

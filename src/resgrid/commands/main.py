@@ -17,6 +17,8 @@ from resgrid.commands.repository import enter_repository, run_code_of_this_tree
 from resgrid.terminal import plain_errors
 
 COMMANDS = (
+    "power",
+    "register",
     "run",
     "sweep",
     "search",

@@ -48,5 +48,5 @@ class Content:
             "noises": self.noises,
             "images_of_one_kind": self.images_of_one_kind,
             "commits": sorted({record.train.commit or "none" for record in records if record and record.train}),
-            "differences": differences_from_paper(self.config, self.card),
+            "differences": differences_from_paper(self.config, self.card, self.results.all_cells),
         }

@@ -102,7 +102,9 @@ def figures(content: Content) -> dict[str, ChartGroup]:
     styles, top = network_styles(results), charts.top_of_curves(results)
     drawn = {
         "overview": charts.overview(results, styles),
-        "depth": charts.errors_by_depth(results, styles, comparable_errors(content.config, content.card)),
+        "depth": charts.errors_by_depth(
+            results, styles, comparable_errors(content.config, content.card, content.results.all_cells)
+        ),
         "curves-together": charts.curves_by_error(results, styles, milestones, top),
         "curves": charts.curves_by_kind(results, styles, milestones, top),
         "cost": charts.errors_by_cost(results, styles),
@@ -149,7 +151,7 @@ def _paper_variables(content: Content) -> dict[str, Any]:
     return {
         "paper": paper,
         "published": {comparison.published: comparison for comparison in comparisons},
-        "comparability": comparability(content.config, content.card),
+        "comparability": comparability(content.config, content.card, content.results.all_cells),
         "options_by_depth": _options_by_depth(content.results),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resgrid import paper
@@ -11,7 +12,7 @@ from resgrid.config.train import WarmupConfig
 from resgrid.names import parse_network
 from resgrid.paper import PublishedError
 from resgrid.reporting.formatting import listed
-from resgrid.reporting.results import Results
+from resgrid.reporting.results import CellResult, Results
 from resgrid.reporting.statistics import Difference, Moments, Sample, welch_difference
 
 _Setting = tuple[str, object, object]  # name, value in this grid, value in the paper
@@ -34,9 +35,9 @@ class Comparability:
         return not self.differences
 
 
-def comparability(config: ReportParams, card: DatasetCard) -> Comparability:
+def comparability(config: ReportParams, card: DatasetCard, cells: Sequence[CellResult]) -> Comparability:
     """Compare data first, then the length of the schedule, then the rest of the recipe."""
-    differences = tuple(differences_from_paper(config, card))
+    differences = tuple(differences_from_paper(config, card, cells))
     if card.name != "cifar10" and not is_imagenet(card):
         return Comparability(differences, f"other data: {card.label}")
     steps = _recipe(card).max_steps
@@ -76,7 +77,7 @@ def compare_with_published(results: Results, config: ReportParams, card: Dataset
 
     Only directly comparable errors are subtracted; the others carry a label.
     """
-    ours = comparability(config, card)
+    ours = comparability(config, card, results.all_cells)
     samples = {network.name: network.errors["test_error"] for network in results.networks}
     return [
         _compare(number, samples[number.network], ours)
@@ -85,9 +86,9 @@ def compare_with_published(results: Results, config: ReportParams, card: Dataset
     ]
 
 
-def comparable_errors(config: ReportParams, card: DatasetCard) -> dict[str, float]:
+def comparable_errors(config: ReportParams, card: DatasetCard, cells: Sequence[CellResult]) -> dict[str, float]:
     """Return the paper's CIFAR-10 errors by network; empty if this grid is not directly comparable."""
-    if differences_from_paper(config, card):
+    if differences_from_paper(config, card, cells):
         return {}
     return {number.network: number.error for number in paper.TABLE_6 if number.error is not None}
 
@@ -105,10 +106,14 @@ def _compare(published: PublishedError, ours: Sample, comparable: Comparability)
     return PaperComparison(published, ours, True, "", difference, expected)
 
 
-def differences_from_paper(config: ReportParams, card: DatasetCard) -> list[str]:
+def differences_from_paper(config: ReportParams, card: DatasetCard, cells: Sequence[CellResult]) -> list[str]:
     """List the differences from the paper's runs as phrases; an empty list means directly comparable.
 
-    Images labeled ImageNet are compared with section 3.4, all others with CIFAR-10 in section 4.2.
+    Images labeled ImageNet are compared with section 3.4, all others with CIFAR-10 in section 4.2. Settings that can't
+    change what is computed, such as `val_every`, are not compared. The optimizer is always SGD with momentum.
+
+    Args:
+        cells: the precision and the number of devices are those of these runs.
     """
     recipe = _recipe(card)
     settings: list[_Setting] = [
@@ -123,7 +128,9 @@ def differences_from_paper(config: ReportParams, card: DatasetCard) -> list[str]
         ("factor of each drop", config.schedule.gamma, recipe.learning_rate_factor),
         ("momentum", config.optimizer.momentum, recipe.momentum),
         ("weight decay", config.optimizer.weight_decay, recipe.weight_decay),
-        *(_imagenet_settings(config, card) if is_imagenet(card) else _cifar10_settings(config)),
+        ("precision", listed(sorted({cell.train.precision for cell in cells})), "32"),
+        ("compilation", "on" if config.train.compile else "off", "off"),
+        *(_imagenet_settings(config, card) if is_imagenet(card) else _cifar10_settings(config, cells)),
     ]
     differences = [f"{name} {_text(ours)}, not {_text(theirs)}" for name, ours, theirs in settings if ours != theirs]
     return [*differences, *_warmup_difference(config, card)]
@@ -139,12 +146,28 @@ def _recipe(card: DatasetCard) -> paper.Recipe:
     return paper.IMAGENET_RECIPE if is_imagenet(card) else paper.CIFAR10_RECIPE
 
 
-def _cifar10_settings(config: ReportParams) -> list[_Setting]:
+def _cifar10_settings(config: ReportParams, cells: Sequence[CellResult]) -> list[_Setting]:
     """Return the settings that section 4.2 alone has."""
     return [
         ("padding", config.augment.pad, paper.CIFAR10_PADDING),
+        (
+            "images per batch normalization",
+            _normalized_together(config, cells),
+            paper.CIFAR10_RECIPE.batch_size // paper.CIFAR10_DEVICES,
+        ),
         ("learning rate drops at", config.schedule.milestones, list(paper.CIFAR10_MILESTONES)),
     ]
+
+
+def _normalized_together(config: ReportParams, cells: Sequence[CellResult]) -> int | str:
+    """Return the images whose statistics batch normalization uses in training: a device's part of the batch."""
+    batch_size, devices = config.train.batch_size, config.train.devices
+    if config.train.sync_batchnorm:
+        return batch_size
+    if devices != "auto":
+        return batch_size // (devices * config.train.num_nodes)
+    shares = {batch_size // cell.record.train.devices for cell in cells if cell.record and cell.record.train}
+    return shares.pop() if len(shares) == 1 else listed([str(share) for share in sorted(shares)]) or "unknown"
 
 
 def _imagenet_settings(config: ReportParams, card: DatasetCard) -> list[_Setting]:

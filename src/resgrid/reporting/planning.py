@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from scipy import special
 
-from resgrid.reporting.results import Measure, NetworkResult
+from resgrid.artifacts.cell_files import CellPaths, TestMetrics, TrainMetrics
+from resgrid.artifacts.files import RUNS
+from resgrid.artifacts.run_record import RunRecord, record_path
+from resgrid.cells import Cell
 from resgrid.reporting.statistics import ALPHA, Interval, Sample
 
 POWER = 0.8  # Cohen's convention (Statistical Power Analysis for the Behavioral Sciences, 1988, section 2.4)
@@ -60,20 +65,53 @@ def pooled_spread(differences: Iterable[Sample]) -> Spread | None:
     return Spread(math.sqrt(squares / freedom), freedom) if squares > 0 else None
 
 
-def grid_spread(networks: Iterable[NetworkResult], measure: Measure = "test_error") -> Spread | None:
+def grid_spread(networks: Sequence[Sample]) -> Spread | None:
     """Return the spread of the paired difference of two networks, from all networks of a grid; None if unknown.
 
     Fits one mean for each network and one effect for each seed. The difference of two networks has √2 times the
-    residual standard deviation. Networks must have the seeds of the first one.
+    residual standard deviation.
+
+    Args:
+        networks: the test errors of each network, over the same seeds.
     """
-    rows = [network.errors[measure].values for network in networks]
-    errors = np.array([row for row in rows if len(row) == len(rows[0])])
-    if min(errors.shape, default=0) < 2:
+    errors = np.array([sample.values for sample in networks])
+    if min(errors.shape, default=0) < 2 or errors.ndim < 2:
         return None
     residuals = errors - errors.mean(axis=1, keepdims=True) - errors.mean(axis=0, keepdims=True) + errors.mean()
     freedom = (errors.shape[0] - 1) * (errors.shape[1] - 1)
     variance = float((residuals**2).sum()) / freedom
     return Spread(math.sqrt(2 * variance), freedom) if variance > 0 else None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the cells at hand say about more seeds.
+
+    Attributes:
+        spread: of a difference of test errors, in points; None if unknown.
+        hours: device hours of one cell, on average over the cells with a run record; None without records.
+    """
+
+    spread: Spread | None
+    hours: float | None
+
+
+def read_progress(cells: Iterable[Cell], runs: Path = RUNS) -> Progress:
+    """Read the test errors and run records of the cells that are evaluated."""
+    errors: dict[str, dict[int, float]] = {}
+    hours: list[float] = []
+    for cell in cells:
+        paths = CellPaths(cell, runs)
+        if not (paths.evaluation.is_file() and paths.metrics.is_file()):
+            continue
+        errors.setdefault(cell.network, {})[cell.seed] = TestMetrics.read(paths.evaluation).test_error
+        record = record_path(cell, TrainMetrics.read(paths.metrics).fingerprint)
+        if record.is_file():
+            stages = RunRecord.read(record)
+            hours.append(sum(each.seconds * each.devices / 3600 for each in (stages.train, stages.evaluate) if each))
+    common = sorted(set.intersection(*map(set, errors.values()))) if errors else []
+    samples = [Sample(tuple(by_seed[seed] for seed in common)) for by_seed in errors.values()]
+    return Progress(grid_spread(samples), fmean(hours) if hours else None)
 
 
 def detectable(n: int, spread: Spread, comparisons: int = 1) -> Detectable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from resgrid.reporting.claims import judge
 from resgrid.reporting.content import Content
 from resgrid.reporting.ensembles import read_ensembles
 from resgrid.reporting.page import figures, has_readable_confusions, render_markdown, render_page
-from resgrid.reporting.paper_comparison import differences_from_paper
+from resgrid.reporting.paper_comparison import comparability
 from resgrid.reporting.reading import read_results
+from resgrid.reporting.registration import check_registration
 from resgrid.reporting.seed_noise import read_seed_noise
 from resgrid.reporting.static_figures import draw_confusions, draw_figures
 from resgrid.reporting.style import network_styles
@@ -68,7 +70,12 @@ def read_content(config: ReportParams, card: DatasetCard, runs: Path = RUNS, mis
     results = read_results(config.grid.cells, card.classes, runs, missing)
     ensembles = read_ensembles(results, card.classes, config.report.ensembles, runs)
     noises, images_of_one_kind = read_seed_noise(results, card.classes, runs)
-    verdicts = judge(results, ensembles, direct=not differences_from_paper(config, card))
+    registration = check_registration(config, results, runs)
+    direct = comparability(config, card, results.all_cells).direct
+    verdicts = [
+        replace(verdict, registered=registration.valid, registration=registration.text)
+        for verdict in judge(results, ensembles, direct)
+    ]
     return Content(config, card, results, tuple(ensembles), tuple(verdicts), tuple(noises), tuple(images_of_one_kind))
 
 

@@ -66,6 +66,8 @@ class Verdict:
         rule: when the claim holds and when it fails, in words.
         margin: of the rule, with its source.
         chosen: when the rule was chosen, and after which results.
+        registered: whether git has the rule, its margin and the grid from before the runs; else exploratory.
+        registration: the commit of the registration, or why the verdict is exploratory.
     """
 
     key: str
@@ -79,6 +81,8 @@ class Verdict:
     rule: str
     margin: str
     chosen: str
+    registered: bool = False
+    registration: str = ""
 
 
 def elsewhere(answer: Answer) -> Answer:
