@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from resgrid.reporting.planning import Spread, detectable, grid_spread, pooled_spread, provable_margin
+from resgrid.cells import Cell
+from resgrid.reporting.planning import Spread, detectable, grid_spread, pooled_spread, provable_margin, read_progress
 from resgrid.reporting.statistics import Sample
 from support.synthetic import Maker, Truth
+
+if TYPE_CHECKING:
+    from tests.reporting.conftest import MakeStudy
 
 
 @pytest.mark.parametrize(("n", "effect"), [(34, 0.5), (15, 0.8), (10, 1.0), (5, 1.7)])
@@ -59,3 +64,12 @@ def test_the_spread_of_a_grid_is_that_of_a_paired_difference() -> None:
     assert spread.deviation == pytest.approx(0.5 * math.sqrt(2), rel=0.1)
     assert grid_spread(errors[:1]) is None
     assert grid_spread([]) is None
+
+
+def test_progress_is_read_from_the_cells_at_hand(make_study: MakeStudy) -> None:
+    """Test errors of 10, 11 and 12, 11%: differences of 2 and 0 points; 32 s on one device for each cell."""
+    study = make_study({"plain8": [(1.0, 40), (1.0, 44)], "plain20": [(1.0, 48), (1.0, 44)]})
+    progress = read_progress([*study.config.grid.cells, Cell("plain32", 0)], study.root / "runs")
+    assert progress.spread is not None
+    assert (progress.spread.deviation, progress.spread.freedom) == pytest.approx((math.sqrt(2), 1))
+    assert progress.hours == pytest.approx(32 / 3600)

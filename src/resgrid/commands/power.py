@@ -19,7 +19,7 @@ def power(
     ] = None,
     runs: Annotated[int, typer.Option(help="Runs that --deviation was computed from.", min=2)] = 6,
 ) -> None:
-    """Print the detectable difference, the provable margin and the cost for numbers of seeds.
+    """Print what numbers of seeds can detect, and cost.
 
     Differences are in points of test error, at 80% power, with the 95% confidence interval that comes from the spread.
     The spread is pooled over the grid's networks at hand. Without results, give a deviation: 0.54 is that of 6 runs of

@@ -9,10 +9,10 @@ from resgrid.terminal import console
 
 
 def register() -> None:
-    """Commit the claims' rules, their margins, the grid and its parameters before the first run.
+    """Commit the rules and the grid before the first run.
 
-    Writes registration.json and commits this file alone. Verdicts of later runs are labeled registered, unless rules,
-    margins, grid or parameters change.
+    Writes registration.json, with digests of the claims' rules and margins and of the parameters, and commits this file
+    alone. Verdicts of later runs are labeled registered, unless rules, margins, grid or parameters change.
 
     \b
     Examples:
