@@ -1,8 +1,8 @@
 """How often verdicts are wrong: claims judged on synthetic grids without an effect.
 
-    python -m benchmarks.error_rates 1000
+    python -m benchmarks.error_rates 400 "3 seeds, 20% fail" "5 seeds, 20% fail"
 
-prints the share of wrong verdicts by claim, as the table of docs/evidence.md.
+prints the share of wrong verdicts by claim, as the table of docs/evidence.md; without names, for all conditions.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def _decided(results: Results, ensembles: Sequence[Ensemble] = ()) -> set[str]:
 
 def main() -> None:
     """Print the table."""
-    grids = int(sys.argv[1])
-    wrong = [count_wrong(maker, seeds, grids) for seeds, maker in CONDITIONS.values()]
-    rows = [f"| claim, share of {grids:,} grids in percent | " + " | ".join(CONDITIONS) + " |"]
-    rows.append("|---|" + "---:|" * len(CONDITIONS))
+    grids, names = int(sys.argv[1]), sys.argv[2:] or list(CONDITIONS)
+    wrong = [count_wrong(maker, seeds, grids) for seeds, maker in map(CONDITIONS.__getitem__, names)]
+    rows = [f"| claim, share of {grids:,} grids in percent | " + " | ".join(names) + " |"]
+    rows.append("|---|" + "---:|" * len(names))
     for claim in CLAIMS:
         shares = (f"{100 * each[claim.key] / grids:.1f}" for each in wrong)
         rows.append(f"| `{claim.key}` | {' | '.join(shares)} |")
