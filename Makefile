@@ -11,7 +11,8 @@ unexport PYTHONPATH
 given = $(filter-out PYTHON,$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
 options = $(foreach name,$(given),'$(subst ','\'',$(name)=$(value $(name)))')
 
-COMMANDS := power register run sweep search report dashboard track verify accept compare preset complexity evaluate-weights export predict
+COMMANDS := power register run sweep search report dashboard track tidy register-champion serve verify accept \
+    compare preset complexity evaluate-weights export predict
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-all test-gpu lint certify bench bench-sweep bench-run bench-plan clean $(COMMANDS)
@@ -41,6 +42,9 @@ search: ## tune one cell's hyperparameters on Ray Tune
 report: ## write the report again
 dashboard: ## browse the runs in MLflow
 track: ## send to MLflow what it lacks
+tidy: ## delete superseded, failed and orphaned runs from MLflow
+register-champion: ## register the cell with the lowest validation error
+serve: ## classify images with it over HTTP
 verify: ## compare this machine's results with the committed ones
 accept: ## keep results that changed code repeats bit for bit
 compare: ## compare two commits, experiments or folders: A=… B=…

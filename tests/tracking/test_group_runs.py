@@ -10,8 +10,10 @@ from mlflow.entities import DatasetInput, LoggedModel, Run, ViewType
 from resgrid.cells import Cell
 from resgrid.commands.track import describe
 from resgrid.reporting.statistics import Sample
+from resgrid.tracking import start_run
 from resgrid.tracking.catch_up import catch_up
 from resgrid.tracking.store import tracking_uri
+from resgrid.tracking.tidy import delete, find_needless
 from tracking.conftest import evaluated_cell
 
 
@@ -94,3 +96,43 @@ def test_a_cell_that_is_trained_again_supersedes_its_earlier_run(client: MlflowC
     assert states == {earlier: "superseded", newer: "current", other: "current"}
     (group,) = runs(client, "tags.type = 'network'")
     assert group.data.metrics["final/test_error"] == 3.5
+
+
+def test_tidy_deletes_what_no_result_and_no_registered_model_needs(client: MlflowClient) -> None:
+    superseded = evaluated_cell(Cell("plain8", 0), 2.0)
+    registered = evaluated_cell(Cell("plain8", 0), 2.5, fingerprint="b" * 64)
+    client.create_registered_model("digits")
+    client.create_model_version("digits", f"runs:/{registered}/model", registered)
+    current = evaluated_cell(Cell("plain8", 0), 3.0, fingerprint="a" * 64)
+    failed = start_run("plain8-1", "digits", None, monitors=False)
+    failed.set_tags({"type": "cell", "cell": "plain8-1", "state": "current"})
+    failed.finish("FAILED")
+    needless = find_needless()
+    assert {each.run.info.run_id: each.reason for each in needless} == {
+        superseded: "superseded",
+        failed.run_id: "failed",
+    }
+    artifacts = Path("mlruns/artifacts") / superseded / "artifacts"
+    assert artifacts.exists()
+    delete(needless)
+    assert {run.info.run_id for run in runs(client, view=ViewType.ALL)} == {registered, current}
+    assert not artifacts.exists()
+    assert len(client.search_logged_models([client.get_run(current).info.experiment_id])) == 2
+    assert find_needless() == []
+
+
+def test_trials_of_a_search_neither_supersede_a_cell_nor_join_a_group(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = evaluated_cell(Cell("plain8", 0), 2.0)
+    search = start_run("search plain8", "digits", None, monitors=False)
+    search.set_tags({"mlflow.source.name": "resgrid search", "preset": "digits"})
+    search.finish()
+    monkeypatch.setenv("RESGRID_PARENT_RUN", search.run_id or "")
+    trial = evaluated_cell(Cell("plain8", 0), 1.0, fingerprint="a" * 64)
+    tags = client.get_run(trial).data.tags
+    assert (tags["type"], tags["search"], tags["preset"]) == ("trial", search.run_id, "digits")
+    catch_up(describe)
+    assert client.get_run(cell).data.tags["state"] == "current"
+    (group,) = runs(client, "tags.type = 'network'")
+    assert group.data.metrics["final/test_error"] == 2.0

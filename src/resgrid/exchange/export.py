@@ -116,13 +116,7 @@ def _log_to_mlflow(trained: TrainedCell, register_as: str | None) -> None:
     """Log the model to the cell's run, check what MLflow loads, and print how to serve it."""
     from resgrid.tracking.models import load_model, log_model, serve_command  # mlflow takes two seconds to import
 
-    record = record_path(trained.cell, trained.fingerprint)
-    run_id = RunRecord.read(record).run_id if record.exists() else None
-    if run_id is None:
-        raise ValueError(
-            f"{trained.cell.name}: no MLflow run of this cell is recorded here; evaluate the cell again, which starts "
-            f"a run: dvc repro --single-item --force evaluate@{trained.cell.name}"
-        )
+    run_id = run_of(trained)
     requirements = [f"torch=={version('torch').partition('+')[0]}", f"numpy=={version('numpy')}"]
     model, example = CheckedPixels(trained.model).eval(), trained.images[:2].astype(np.float32)
     uri = log_model(run_id, model, example, trained.logits[:2], requirements, register_as)
@@ -130,6 +124,22 @@ def _log_to_mlflow(trained: TrainedCell, register_as: str | None) -> None:
     _check(trained, uri, lambda images: compute(images.astype(np.float32)))
     _print_export(trained, uri, f"pixels, whole numbers from 0 to 255 in float32 (N×{_shape_text(trained)})")
     console.print(f"Serve it with: {serve_command(uri)}")
+
+
+def run_of(trained: TrainedCell) -> str:
+    """Return the id of a cell's run in MLflow.
+
+    Raises:
+        ValueError: no run is recorded.
+    """
+    record = record_path(trained.cell, trained.fingerprint)
+    run_id = RunRecord.read(record).run_id if record.exists() else None
+    if run_id is None:
+        raise ValueError(
+            f"{trained.cell.name}: no MLflow run of this cell is recorded here; evaluate the cell again, which starts "
+            f"a run: dvc repro --single-item --force evaluate@{trained.cell.name}"
+        )
+    return run_id
 
 
 def _print_export(trained: TrainedCell, location: str, takes: str) -> None:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock
 from mlflow import MlflowClient
 from PIL import Image
 
@@ -35,13 +36,17 @@ def catch_up(describe: Describe) -> None:
         OSError: a run record can't be written.
         ValueError: the store can't be opened, or a file is damaged.
     """
-    client = open_client()
-    experiments = client.search_experiments()
-    end_abandoned_runs(client, [experiment.experiment_id for experiment in experiments])
+    state_folder().mkdir(parents=True, exist_ok=True)
+    with FileLock(state_folder() / "track.lock"):  # two at once would write the runs of networks twice
+        _catch_up(open_client(), describe)
+
+
+def _catch_up(client: MlflowClient, describe: Describe) -> None:
+    end_abandoned_runs(client, [experiment.experiment_id for experiment in client.search_experiments()])
     for record in _incomplete():
         console.print(f"{record.cell}: {_send(client, record)}", markup=False)
     present = present_runs()
-    for experiment in experiments:
+    for experiment in client.search_experiments():  # those of the runs just sent as well
         runs = find_runs(client, experiment.experiment_id, "tags.cell LIKE '%'")
         if cells := [run for run in runs if is_cell(run)]:
             write_groups(client, experiment.experiment_id, mark_states(client, cells, present), describe)

@@ -13,6 +13,7 @@ import psutil
 from resgrid.terminal import console
 from resgrid.tracking import EMBEDDED
 from resgrid.tracking.store import open_client, tracking_uri
+from resgrid.tracking.views import links
 
 _LOOPBACK = ("localhost", "127.0.0.1")
 
@@ -37,9 +38,12 @@ def serve(host: str, port: int) -> None:
     os.environ.setdefault("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", ",".join(f"http://{name}:{port}" for name in names))
     # MLflow's job runner starts eight more processes, which outlive a killed server.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    open_client()  # before the server, which would create a missing database at the same time
+    client = open_client()  # before the server, which would create a missing database at the same time
     subprocess.Popen([sys.executable, "-m", "resgrid", "track"])  # beside the server: drawing figures takes a while
     console.print(f"the dashboard starts in some seconds at http://{names[-1]}:{port} (Ctrl-C ends it)")
+    for experiment in client.search_experiments():
+        for title, link in links(experiment, f"http://{names[-1]}:{port}"):
+            console.print(f"  {experiment.name}, {title}: {link}", markup=False, soft_wrap=True)
     if host not in _LOOPBACK:
         console.print("no password: whoever reaches this port can read and change the runs", style="yellow")
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]

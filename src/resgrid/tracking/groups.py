@@ -15,8 +15,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from resgrid.artifacts.files import sha256_of_text
+from resgrid.cells import parse_cell
 from resgrid.tracking.mlflow_run import METRICS_AT_ONCE
-from resgrid.tracking.runs import find_runs, set_tags
+from resgrid.tracking.runs import find_runs, is_cell, network_of, set_tags
 from resgrid.tracking.tags import COLOR, CURRENT, NETWORK, NOTE, PARENT, STATE, TYPE
 
 # The metrics with steps; all others are of the finished cell.
@@ -49,7 +50,7 @@ def write_groups(client: MlflowClient, experiment_id: str, cells: Iterable[Run],
     old = find_runs(client, experiment_id, f"tags.{TYPE} = '{NETWORK}'")
     up_to_date = {run.data.tags[_GROUP]: run for run in old if run.data.tags[_MEMBERS] == _members(groups, run)}
     for name, runs in groups.items():
-        seeds = sorted(runs, key=lambda run: int(run.data.params["seed"]))
+        seeds = sorted(runs, key=_seed)
         group = up_to_date[name].info.run_id if name in up_to_date else _write(client, name, seeds, describe)
         for run in seeds:
             set_tags(client, run, {PARENT: group})
@@ -61,11 +62,11 @@ def write_groups(client: MlflowClient, experiment_id: str, cells: Iterable[Run],
 
 def _color(client: MlflowClient, runs: Iterable[Run]) -> None:
     """Give the runs of each network one color."""
-    colored = [run for run in runs if "network" in run.data.params]
-    networks = sorted({run.data.params["network"] for run in colored})
+    colored = [run for run in runs if is_cell(run) or run.data.tags.get(TYPE) == NETWORK]
+    networks = sorted({network_of(run) for run in colored})
     colors = dict(zip(networks, cycle(_COLORS), strict=False))
     for run in colored:
-        set_tags(client, run, {COLOR: colors[run.data.params["network"]]})
+        set_tags(client, run, {COLOR: colors[network_of(run)]})
 
 
 def _converged(run: Run) -> bool:
@@ -74,10 +75,14 @@ def _converged(run: Run) -> bool:
     return "final/test_error" in run.data.metrics and all(map(math.isfinite, finals))
 
 
+def _seed(run: Run) -> int:
+    return parse_cell(run.data.tags["cell"]).seed
+
+
 def _identity(run: Run) -> str:
     """Return the hash of everything but the seed: network, data and recipe."""
     recipe = {name: value for name, value in run.data.params.items() if name != "seed"}
-    return sha256_of_text(json.dumps([run.data.tags.get("data_hash"), recipe], sort_keys=True))[:16]
+    return sha256_of_text(json.dumps([network_of(run), run.data.tags.get("data_hash"), recipe], sort_keys=True))[:16]
 
 
 def _members(groups: Mapping[str, list[Run]], group: Run) -> str:
@@ -92,10 +97,9 @@ def _write(client: MlflowClient, name: str, seeds: list[Run], describe: Describe
     first = seeds[0]
     tags = {tag: first.data.tags[tag] for tag in _TAGS if tag in first.data.tags}
     tags |= {TYPE: NETWORK, STATE: CURRENT, _GROUP: name, _MEMBERS: _hash_of(seeds)}
-    tags |= {"seeds": ", ".join(run.data.params["seed"] for run in seeds), NOTE: _note(seeds, describe)}
-    network = first.data.params["network"]
+    tags |= {"seeds": ", ".join(str(_seed(run)) for run in seeds), NOTE: _note(seeds, describe)}
     started = min(run.info.start_time for run in seeds)
-    created = client.create_run(first.info.experiment_id, started, tags, run_name=network)
+    created = client.create_run(first.info.experiment_id, started, tags, run_name=network_of(first))
     run_id = str(created.info.run_id)
     params = [Param(key, value) for key, value in first.data.params.items() if key != "seed"]
     client.log_batch(run_id, params=params, tags=[RunTag("mlflow.source.name", "resgrid track")])
@@ -142,6 +146,4 @@ def _note(seeds: list[Run], describe: Describe) -> str:
         values = describe(key, [run.data.metrics[key] for run in seeds])
         cells = [f"{values[suffix]:.2f}" if suffix in values else "" for suffix in ("", "/sd", "/lowest", "/highest")]
         rows.append(f"| {split} | {' | '.join(cells)} |")
-    return f"The {len(seeds)} seeds of {seeds[0].data.params['network']} are the children of this run.\n\n" + "\n".join(
-        rows
-    )
+    return f"The {len(seeds)} seeds of {network_of(seeds[0])} are the children of this run.\n\n" + "\n".join(rows)

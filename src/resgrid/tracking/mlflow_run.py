@@ -98,11 +98,12 @@ class MlflowRun:
 
     def log_model(self, name: str, dataset: Dataset | None, metrics: Mapping[str, float]) -> None:
         """Create a logged model without files: `catch_up` adds its weights."""
-        run = self._client.get_run(self.run_id)
-        if run.outputs is not None and run.outputs.model_outputs:
+        run, name = self._client.get_run(self.run_id), name.replace(".", "-")
+        outputs = run.outputs.model_outputs if run.outputs is not None else []
+        if any(self._client.get_logged_model(output.model_id).name == name for output in outputs):
             return
         model = self._client.create_logged_model(
-            run.info.experiment_id, name.replace(".", "-"), self.run_id, params=run.data.params, model_type="classifier"
+            run.info.experiment_id, name, self.run_id, params=run.data.params, model_type="classifier"
         )
         now = int(time.time() * 1000)
         data = (dataset.name, dataset.digest) if dataset else (None, None)

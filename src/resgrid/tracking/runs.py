@@ -10,6 +10,7 @@ from mlflow.entities import Run
 from resgrid.artifacts.cell_files import TrainMetrics
 from resgrid.artifacts.files import RUNS, state_folder
 from resgrid.artifacts.run_record import RunRecord
+from resgrid.cells import parse_cell
 from resgrid.tracking.store import server_or_database
 from resgrid.tracking.tags import CELL, CURRENT, FAILED, STATE, SUPERSEDED, TRIAL, TYPE
 
@@ -25,6 +26,11 @@ def is_cell(run: Run) -> bool:
     """Tell whether a run is of a cell. Runs of earlier versions have no tag for their type."""
     tags = run.data.tags
     return "cell" in tags and tags.get(TYPE, TRIAL if "search.trial" in tags else CELL) == CELL
+
+
+def network_of(run: Run) -> str:
+    """Return the network of a cell's or a network's run."""
+    return run.data.tags.get("network") or parse_cell(run.data.tags["cell"]).network
 
 
 def present_runs() -> set[str]:
