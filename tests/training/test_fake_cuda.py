@@ -80,7 +80,6 @@ def build(network: str, precision: str = "32") -> Training:
         ("torchvision-squeezenet1_1", "32"),
         pytest.param("resnet18-imagenet-A", "32", marks=pytest.mark.slow),
         pytest.param("alexnet", "32", marks=pytest.mark.slow),
-        pytest.param("torchvision-googlenet", "bf16", marks=pytest.mark.slow),
     ],
 )
 def test_a_step_copies_its_batch_and_waits_for_nothing(
