@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,6 +59,7 @@ def register(
     mlflow.set_tracking_uri(tracking_uri())
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="mlflow")  # of types in `served_model`, which the signature has
     signature = ModelSignature(inputs=Schema([ColSpec(DataType.string, "image")]))
     try:
         mlflow.start_run(run_id=run_id, log_system_metrics=False)

@@ -148,6 +148,7 @@ def make_views(searches: Iterable[Run]) -> list[View]:
             [errors[0]],
             [_images(name) for name in ("curve", "confusion", "responses", "activation_maps", "gradients", "blocks")],
             order="metrics.final/test_error",
+            layout=(2, 420),
         ),
         View(
             "differences",
