@@ -274,7 +274,8 @@ def test_degradation_is_reported_for_the_depth_of_the_paper_s_sentence() -> None
 def test_claims_are_counted_once_whatever_the_depths_and_modifiers() -> None:
     truths = {"plain32": Truth(5, 10), "plain56": Truth(5, 10), "resnet32-A": Truth(5, 8), "resnet56-A": Truth(5, 12)}
     grid = Maker(0, noise=0.1).grid(truths, 5)
-    sigmoid = [NetworkResult(f"{network.name}-sigmoid", network.cells) for network in grid.networks]
+    other = Maker(1, noise=0.1).grid({"plain32": Truth(9, 14), "plain56": Truth(5, 10)}, 5)  # no degradation
+    sigmoid = [NetworkResult(f"{network.name}-sigmoid", network.cells) for network in other.networks]
     few, many = judge(grid), judge(Results((*grid.networks, *sigmoid)))
     assert len(many) > len(few) > len(ALL_CLAIMS)
     assert count_claims(few) == count_claims(many)
