@@ -61,7 +61,7 @@ def outs(repository: Repository) -> dict[str, bytes]:
 def test_the_graph_runs_and_dvc_holds_the_index_and_no_image(finished: Repository) -> None:
     assert [path.name for path in (finished.root / "data/raw").iterdir()] == ["index.csv"]
     largest = max(path.stat().st_size for path in (finished.root / ".dvc/cache").rglob("*") if path.is_file())
-    assert largest == (finished.root / "runs/resnet8-A-0/weights.safetensors").stat().st_size
+    assert largest == (finished.root / "runs/resnet8-A-0/anchors.safetensors").stat().st_size
     card = json.loads((finished.root / "data/prepared/card.json").read_text())
     assert card["counts"] == {"train": 29, "val": 6, "test": 15}
     assert list(card["skipped"]) == [CUT_OFF]

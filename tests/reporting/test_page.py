@@ -80,6 +80,7 @@ def test_summary_holds_each_cell_s_numbers(make_study: MakeStudy) -> None:
         "fingerprint": study.results().cells[3].train.fingerprint,
         "run_id": "0a1b2c",
         "commit": "c1",
+        "carried_over": None,
     }
 
 

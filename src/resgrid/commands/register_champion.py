@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def register_champion() -> None:
-    """Register the grid's cell with the lowest validation error in MLflow.
+    """Register the best cell by validation error in MLflow.
 
     The registered model has the data set's name, and its newest version the alias `champion`. Test errors have no
     influence on the choice.

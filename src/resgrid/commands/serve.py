@@ -8,9 +8,9 @@ import typer
 
 
 def serve(port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 5002) -> None:
-    """Serve the champion of the data set with MLflow's scoring server, until Ctrl-C.
+    """Classify images with the champion, over HTTP.
 
-    The command prints a request that classifies an example image.
+    MLflow's scoring server serves it until Ctrl-C. The command prints a request that classifies an example image.
 
     \b
     Examples:

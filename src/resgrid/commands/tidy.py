@@ -11,9 +11,10 @@ from resgrid.terminal import console
 
 
 def tidy(yes: Annotated[bool, typer.Option("--yes", help="Delete without a question.")] = False) -> None:
-    """List superseded, failed and orphaned runs in MLflow, and delete them with their artifacts.
+    """List and delete MLflow runs that no result needs.
 
-    The command asks first. It never deletes a run on which a present result or a registered model rests.
+    These are superseded, failed and orphaned runs, with their artifacts. The command asks first. It never
+    deletes a run on which a present result or a registered model rests.
 
     \b
     Examples:
