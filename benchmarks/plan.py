@@ -67,8 +67,9 @@ def _in_new_process(cells: int) -> dict[str, float]:
         with chdir(root):
             networks = load_config().grid.network
             seeds = list(range(cells // len(networks)))
+            params = with_changes(read_params(PARAMS_FILE), {"grid.seed": seeds})
             with PARAMS_FILE.open("w", encoding="utf-8") as file:
-                YAML(typ="safe", pure=True).dump(with_changes(read_params(PARAMS_FILE), {"grid.seed": seeds}), file)
+                YAML(typ="safe", pure=True).dump(params, file)
             lock = Path("dvc.lock")
             lock.write_text(_lock_for(lock.read_text(encoding="utf-8"), networks, seeds), encoding="utf-8")
             subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet", "preprocess"], check=True, env=environment)
