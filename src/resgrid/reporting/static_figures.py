@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,7 @@ _LEGEND_LINE = 0.19
 _MATRIX = 2.5
 
 _LEGEND_COLUMNS = 4
+_KEY_LETTERS = 17  # per inch
 _MATRIX_COLUMNS = 4
 _LISTED_AT_MOST = 24  # networks; of more, only the kinds
 _WEIGHTS = {"bold": 1.8, "thin": 0.8}
@@ -106,17 +108,19 @@ def _figure(group: ChartGroup, styles: Styles) -> Figure:
     columns = 3 if len(group.charts) % 3 == 0 else min(len(group.charts), 2)
     rows = math.ceil(len(group.charts) / columns)
     handles = _legend(group, styles)
-    legend = _LEGEND_LINE * (math.ceil(len(handles) / _LEGEND_COLUMNS) + 2)
-    width, height = max(columns * _WIDTH, 1.4 * _WIDTH), rows * _HEIGHT + legend
+    width = max(columns * _WIDTH, 1.4 * _WIDTH)
+    key = textwrap.wrap("; ".join(group.key), int(width * _KEY_LETTERS))
+    legend = _LEGEND_LINE * (math.ceil(len(handles) / _LEGEND_COLUMNS) + 1 + len(key))
+    height = rows * _HEIGHT + legend
     figure = Figure(figsize=(width, height))
     for index, chart in enumerate(group.charts):
         left = (index % columns) * width / columns + _LEFT
         bottom = legend + (rows - 1 - index // columns) * _HEIGHT + _BOTTOM
         size = ((width / columns - _LEFT - _RIGHT) / width, (_HEIGHT - _TOP - _BOTTOM) / height)
         _draw_chart(figure.add_axes((left / width, bottom / height, *size)), chart)
-    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.3 * _LEGEND_LINE / height)}
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, (0.3 + len(key)) * _LEGEND_LINE / height)}
     figure.legend(handles=handles, ncols=_LEGEND_COLUMNS, fontsize=8, borderpad=0, **place)
-    figure.text(0.5, 0.3 * _LEGEND_LINE / height, "; ".join(group.key), ha="center", fontsize=7, color="#555555")
+    figure.text(0.5, 0.3 * _LEGEND_LINE / height, "\n".join(key), ha="center", fontsize=7, color="#555555")
     return figure
 
 
